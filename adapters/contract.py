@@ -1,0 +1,163 @@
+"""The seam between the worker and the providers: a `Delivery` goes in, an `Outcome` comes out.
+
+An adapter is a class whose keyword-only `__init__` is its configuration. It sends one message and
+returns a verdict. It never raises, retries, sleeps or looks anything up:
+
+* before the request left (name not found, refused, TLS failure): `TEMPORARY_FAILURE`;
+* after it left, when no answer came: `indeterminate`, since the provider may have accepted it;
+* an answer: what the provider's code table at the top of the adapter's file says.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapters.messages import Message
+
+
+class ChannelType(enum.StrEnum):
+    """Pinpoint's ChannelType. `PUSH` and `IN_APP` are in the model but cannot be sent to."""
+
+    PUSH = "PUSH"
+    GCM = "GCM"
+    APNS = "APNS"
+    APNS_SANDBOX = "APNS_SANDBOX"
+    APNS_VOIP = "APNS_VOIP"
+    APNS_VOIP_SANDBOX = "APNS_VOIP_SANDBOX"
+    ADM = "ADM"
+    SMS = "SMS"
+    VOICE = "VOICE"
+    EMAIL = "EMAIL"
+    BAIDU = "BAIDU"
+    CUSTOM = "CUSTOM"
+    IN_APP = "IN_APP"
+
+
+class DeliveryStatus(enum.StrEnum):
+    """Pinpoint's DeliveryStatus. `TIMEOUT` is in its documentation but not in its model."""
+
+    SUCCESSFUL = "SUCCESSFUL"
+    THROTTLED = "THROTTLED"
+    TEMPORARY_FAILURE = "TEMPORARY_FAILURE"
+    PERMANENT_FAILURE = "PERMANENT_FAILURE"
+    UNKNOWN_FAILURE = "UNKNOWN_FAILURE"
+    OPT_OUT = "OPT_OUT"
+    DUPLICATE = "DUPLICATE"
+    TIMEOUT = "TIMEOUT"
+
+
+class Fault(enum.StrEnum):
+    """Whose fault a failure was: only provider and credential faults say anything about the
+    provider, only recipient faults say anything about the address."""
+
+    RECIPIENT = "RECIPIENT"
+    MESSAGE = "MESSAGE"
+    CREDENTIALS = "CREDENTIALS"
+    PROVIDER = "PROVIDER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One attempt to hand one message to a provider.
+
+    `id` is the message's own UUID in canonical form. It is the same for every attempt, so what is
+    derived from it (apns-id, Message-ID, webhook-id) lets a provider recognise a repetition.
+    `timeout` is the time the adapter has for everything, in seconds.
+    """
+
+    id: str
+    application_id: str
+    request_id: str
+    channel: ChannelType
+    address: str
+    message: Message
+    attempt: int = 1
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one attempt came to.
+
+    `status_code` and `status_message` are what a Pinpoint caller sees: an HTTP-like code and the
+    provider's own words. `message_id` is the provider's id for the message, `updated_token` the
+    address it wants used from now on. `retry_after` is the provider's wish, in seconds.
+    `indeterminate` means the request left and no answer came. `dead_address` means that the
+    provider says this address will never work again.
+    """
+
+    status: DeliveryStatus
+    status_code: int
+    status_message: str = ""
+    message_id: str | None = None
+    updated_token: str | None = None
+    retry_after: float | None = None
+    fault: Fault | None = None
+    indeterminate: bool = False
+    dead_address: bool = False
+
+
+class Adapter(Protocol):
+    """What every adapter is. `aclose` may be called twice."""
+
+    async def send(self, delivery: Delivery) -> Outcome: ...
+
+    async def aclose(self) -> None: ...
+
+
+def successful(*, message_id: str | None = None, text: str = "", code: int = 200) -> Outcome:
+    """The provider accepted the message."""
+    return Outcome(
+        status=DeliveryStatus.SUCCESSFUL,
+        status_code=code,
+        status_message=text,
+        message_id=message_id,
+    )
+
+
+def permanent(code: int, text: str, *, fault: Fault, dead_address: bool = False) -> Outcome:
+    """The provider refused, and would refuse again."""
+    return Outcome(
+        status=DeliveryStatus.PERMANENT_FAILURE,
+        status_code=code,
+        status_message=text,
+        fault=fault,
+        dead_address=dead_address,
+    )
+
+
+def temporary(
+    code: int, text: str, *, fault: Fault = Fault.PROVIDER, retry_after: float | None = None
+) -> Outcome:
+    """The provider did not take it this time, or was not reached."""
+    return Outcome(
+        status=DeliveryStatus.TEMPORARY_FAILURE,
+        status_code=code,
+        status_message=text,
+        fault=fault,
+        retry_after=retry_after,
+    )
+
+
+def throttled(code: int, text: str, *, retry_after: float | None = None) -> Outcome:
+    """The provider asks for fewer messages; the attempt does not count."""
+    return Outcome(
+        status=DeliveryStatus.THROTTLED,
+        status_code=code,
+        status_message=text,
+        fault=Fault.PROVIDER,
+        retry_after=retry_after,
+    )
+
+
+def indeterminate(text: str, *, code: int = 504) -> Outcome:
+    """The request left and no answer came: the provider may have accepted it."""
+    return Outcome(
+        status=DeliveryStatus.UNKNOWN_FAILURE,
+        status_code=code,
+        status_message=text,
+        fault=Fault.PROVIDER,
+        indeterminate=True,
+    )

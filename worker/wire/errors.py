@@ -1,0 +1,73 @@
+"""The caller's mistakes.
+
+    RequestError
+    ├── BadRequest        400  BadRequestException
+    ├── Forbidden         403  ForbiddenException
+    ├── NotFound          404  NotFoundException
+    ├── MethodNotAllowed  405  MethodNotAllowedException
+    ├── Conflict          409  ConflictException
+    ├── PayloadTooLarge   413  PayloadTooLargeException
+    └── TooManyRequests   429  TooManyRequestsException
+
+Each carries a text that is safe to show the caller. Anything else that is raised is ours: the edge
+answers `InternalServerErrorException` and logs it once.
+"""
+
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """A request that was refused. `code` is Pinpoint's name for it, `status` the HTTP status."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "BadRequestException"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class BadRequest(RequestError):
+    """The request cannot be understood; the message names the member that is wrong."""
+
+
+class Forbidden(RequestError):
+    """The caller may not do this."""
+
+    status = 403
+    code = "ForbiddenException"
+
+
+class NotFound(RequestError):
+    """There is no such thing."""
+
+    status = 404
+    code = "NotFoundException"
+
+
+class MethodNotAllowed(RequestError):
+    """The resource has no such method."""
+
+    status = 405
+    code = "MethodNotAllowedException"
+
+
+class Conflict(RequestError):
+    """The idempotency key was used for another request."""
+
+    status = 409
+    code = "ConflictException"
+
+
+class PayloadTooLarge(RequestError):
+    """The body is larger than Pinpoint's 7 MB."""
+
+    status = 413
+    code = "PayloadTooLargeException"
+
+
+class TooManyRequests(RequestError):
+    """The caller should slow down."""
+
+    status = 429
+    code = "TooManyRequestsException"
