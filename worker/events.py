@@ -1,0 +1,63 @@
+"""What happened, for whoever watches: one log record per attempt and per acceptance.
+
+Records carry ids, never an address, a body, a token or a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from adapters.contract import Fault
+from worker import retry, store
+
+_log = logging.getLogger("sendpoint")
+
+
+def accepted(application_id: str, request_id: UUID, recipients: int, settled: int) -> None:
+    """A request was stored."""
+    _log.info(
+        "accepted request=%s application=%s recipients=%d settled=%d",
+        request_id,
+        application_id,
+        recipients,
+        settled,
+    )
+
+
+def attempted(
+    claimed: store.Claimed, decision: retry.Decision, *, seconds: float, recorded: bool
+) -> None:
+    """An attempt came to something. Faults that an operator can mend are warnings."""
+    outcome = decision.outcome
+    ours = outcome.fault in {Fault.PROVIDER, Fault.CREDENTIALS}
+    level = logging.WARNING if ours else logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    _log.log(
+        level,
+        "attempted message=%s request=%s channel=%s attempt=%d status=%s code=%d fault=%s "
+        "seconds=%.3f %s",
+        claimed.id,
+        claimed.request_id,
+        claimed.channel_type,
+        claimed.attempt,
+        outcome.status,
+        outcome.status_code,
+        outcome.fault or "-",
+        seconds,
+        _next(decision, recorded=recorded),
+    )
+
+
+def swept(*, rung: int, rescued: int, expired: int) -> None:
+    """A sweep found something to do."""
+    if rung or rescued or expired:
+        level = logging.WARNING if rescued or expired else logging.INFO
+        _log.log(level, "swept rung=%d rescued=%d expired=%d", rung, rescued, expired)
+
+
+def _next(decision: retry.Decision, *, recorded: bool) -> str:
+    if not recorded:
+        return "late"
+    return "done" if decision.done else f"again_in={decision.delay:.1f}"

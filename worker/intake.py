@@ -1,0 +1,201 @@
+"""Accepting a request, and telling what became of it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from adapters.contract import DeliveryStatus
+from worker import events, plan, store, wire
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+PENDING = "Accepted; the outcome is pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is stored. `repeated` if it was before, under the same idempotency key."""
+
+    request_id: UUID
+    repeated: bool = False
+
+
+def accept(
+    runtime: Runtime,
+    application_id: str,
+    request: wire.MessageRequest,
+    *,
+    idempotency_key: str | None = None,
+) -> Accepted:
+    """Store a request with its recipients and ring for them. Once this returns, no crash loses it.
+
+    Raises `BadRequest` (nothing is stored), `NotFound` for an unknown application, and `Conflict`
+    if the idempotency key belongs to another request.
+    """
+    body = wire.check(request)
+    fingerprint = hashlib.sha256(body).hexdigest()
+    if not store.has_application(runtime.db, application_id):
+        raise wire.NotFound("Resource not found")
+    recipients = plan.plan(request, _directory(runtime, application_id, request))
+    request_id = uuid7()
+    rows = [_row(position, one) for position, one in enumerate(recipients)]
+    twin = store.save(
+        runtime.db,
+        store.Request(
+            request_id=request_id,
+            application_id=application_id,
+            body=_content(request),
+            fingerprint=fingerprint,
+            idempotency_key=idempotency_key,
+            trace_id=request.TraceId,
+        ),
+        rows,
+        ttl=runtime.settings.message_ttl,
+        ring_again_after=runtime.settings.ring_again_after,
+    )
+    if twin is not None:
+        if twin.fingerprint != fingerprint:
+            raise wire.Conflict("The idempotency key was used for a different request")
+        return Accepted(twin.request_id, repeated=True)
+    due = [store.Ring(row.id, row.queue) for row in rows if row.delivery_status is None]
+    events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
+    _ring(runtime, due)
+    return Accepted(request_id)
+
+
+def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.MessageResponse:
+    """Pinpoint's answer, from what is known by now.
+
+    A recipient whose outcome is not known yet is SUCCESSFUL with code 202. Callers of Pinpoint
+    read SUCCESSFUL as "accepted, do not send it again"; any other status makes them send twice.
+    """
+    addresses: dict[str, wire.MessageResult] = {}
+    endpoints: dict[str, wire.EndpointMessageResult] = {}
+    for one in store.results(runtime.db, application_id, request_id):
+        if one.endpoint_id is None:
+            addresses[one.address] = _result(one)
+        else:
+            endpoints[one.endpoint_id] = _endpoint_result(one)
+    return wire.MessageResponse(
+        ApplicationId=application_id,
+        RequestId=str(request_id),
+        Result=addresses or None,
+        EndpointResult=endpoints or None,
+    )
+
+
+def is_settled(runtime: Runtime, request_id: UUID) -> bool:
+    """Whether every recipient's outcome is final."""
+    return not store.pending(runtime.db, [request_id])
+
+
+def pauses() -> Sequence[float]:
+    """The pauses between looks for outcomes, in seconds: soon at first, then ever less often."""
+    return (0.01, 0.02, 0.04, 0.08, 0.15, *[0.25] * 10_000)
+
+
+def wait_until_settled(runtime: Runtime, request_id: UUID, seconds: float) -> bool:
+    """Block until every outcome is final, at most so many seconds; says whether they are."""
+    give_up = time.monotonic() + seconds
+    for pause in pauses():
+        if is_settled(runtime, request_id):
+            return True
+        left = give_up - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(pause, left))
+    return False
+
+
+def uuid7() -> UUID:
+    """A UUID that sorts by the time it was made (RFC 9562, version 7)."""
+    value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def _directory(
+    runtime: Runtime, application_id: str, request: wire.MessageRequest
+) -> plan.Directory:
+    endpoints = store.endpoints(runtime.db, application_id, request.Endpoints or ())
+    addresses = plan.lookups(request) | {
+        (str(one.ChannelType), one.Address) for one in endpoints.values() if one.Address
+    }
+    return plan.Directory(
+        application_id=application_id,
+        endpoints=endpoints,
+        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
+        channels=runtime.channels.of(application_id).keys(),
+    )
+
+
+def _content(request: wire.MessageRequest) -> str:
+    """The request without its recipients, which have rows of their own."""
+    return wire.encode(
+        wire.MessageRequest(
+            MessageConfiguration=request.MessageConfiguration,
+            TemplateConfiguration=request.TemplateConfiguration,
+            Context=request.Context,
+            TraceId=request.TraceId,
+        )
+    ).decode()
+
+
+def _row(position: int, one: plan.Recipient) -> store.Recipient:
+    configuration = wire.encode(one.configuration).decode()
+    settled = one.settled
+    return store.Recipient(
+        id=uuid7(),
+        position=position,
+        channel_type=one.channel,
+        address=one.address,
+        endpoint_id=one.endpoint_id,
+        queue=one.queue,
+        configuration=None if configuration == "{}" else configuration,
+        variables=wire.encode(one.variables).decode() if one.variables else None,
+        delivery_status=settled.status if settled else None,
+        status_code=settled.status_code if settled else None,
+        status_message=settled.status_message if settled else None,
+    )
+
+
+def _ring(runtime: Runtime, due: Sequence[store.Ring]) -> None:
+    if runtime.rings.ring(due):
+        return
+    try:
+        store.unring(runtime.db, [one.id for one in due])
+    except store.Unavailable:
+        _log.warning("%d rings are left to time", len(due))
+
+
+def _result(one: store.Result) -> wire.MessageResult:
+    if one.state != store.State.DONE or one.delivery_status is None:
+        return wire.MessageResult(
+            DeliveryStatus=DeliveryStatus.SUCCESSFUL, StatusCode=202, StatusMessage=PENDING
+        )
+    return wire.MessageResult(
+        DeliveryStatus=DeliveryStatus(one.delivery_status),
+        StatusCode=one.status_code or 0,
+        StatusMessage=one.status_message or "",
+        MessageId=one.message_id,
+        UpdatedToken=one.updated_token,
+    )
+
+
+def _endpoint_result(one: store.Result) -> wire.EndpointMessageResult:
+    result = _result(one)
+    return wire.EndpointMessageResult(
+        Address=one.address,
+        DeliveryStatus=result.DeliveryStatus,
+        StatusCode=result.StatusCode,
+        StatusMessage=result.StatusMessage,
+        MessageId=result.MessageId,
+        UpdatedToken=result.UpdatedToken,
+    )

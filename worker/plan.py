@@ -1,0 +1,216 @@
+"""Who gets the message: from a request to its recipients, each with a channel and a queue or
+already settled. Pure; what it needs to know of the application is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome, permanent
+from worker import wire
+
+_PUSH = (
+    ChannelType.APNS,
+    ChannelType.APNS_SANDBOX,
+    ChannelType.APNS_VOIP,
+    ChannelType.APNS_VOIP_SANDBOX,
+    ChannelType.GCM,
+    ChannelType.ADM,
+    ChannelType.BAIDU,
+)
+
+PROMOTIONAL = "sendpoint.sms.promotional"
+
+QUEUE_OF: Mapping[ChannelType, str] = {
+    **dict.fromkeys(_PUSH, "sendpoint.push"),
+    ChannelType.SMS: "sendpoint.sms",
+    ChannelType.VOICE: "sendpoint.voice",
+    ChannelType.EMAIL: "sendpoint.email",
+    ChannelType.CUSTOM: "sendpoint.custom",
+}
+"""The queue of each channel that can be sent to: a queue per family, so that workers can be
+dedicated to one."""
+
+QUEUES = (*dict.fromkeys(QUEUE_OF.values()), PROMOTIONAL)
+"""Every queue there is, the ones that matter more first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One recipient of a request. `settled` is the outcome of one that will not be sent to.
+
+    `variables` are what the endpoint lets a message name, by dotted name.
+    """
+
+    address: str
+    configuration: wire.EndpointSendConfiguration
+    channel: ChannelType | None
+    endpoint_id: str | None = None
+    variables: Mapping[str, Any] | None = None
+    queue: str = QUEUES[0]
+    settled: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """What an application knows of its recipients and channels: the endpoints that exist, by the
+    id in the request, the (channel, address) pairs that opted out, and the channels that can be
+    sent on."""
+
+    application_id: str
+    endpoints: Mapping[str, wire.EndpointResponse]
+    opt_outs: Collection[tuple[str, str]]
+    channels: Collection[str]
+
+
+def plan(request: wire.MessageRequest, directory: Directory) -> list[Recipient]:
+    """The recipients in the order of the request, Addresses before Endpoints.
+
+    Of two with the same channel and address the first one wins and the other is a DUPLICATE. What
+    is wrong with one recipient settles that recipient and no other.
+    """
+    seen: set[tuple[ChannelType, str]] = set()
+    recipients = []
+    for recipient in _recipients(request, directory):
+        channel = recipient.channel
+        if recipient.settled is not None or channel is None:
+            recipients.append(recipient)
+            continue
+        if (channel, recipient.address) in seen:
+            settled: Outcome | None = _DUPLICATE
+        else:
+            seen.add((channel, recipient.address))
+            settled = _refusal(recipient, channel, directory)
+        queue = queue_of(channel, request.MessageConfiguration)
+        recipients.append(replace(recipient, settled=settled, queue=queue))
+    return recipients
+
+
+def queue_of(channel: ChannelType, message: wire.DirectMessageConfiguration) -> str:
+    """The queue for a channel's messages. Promotional SMS have their own, so that they never
+    stand in front of transactional ones."""
+    sms = message.SMSMessage
+    promotional = sms is not None and sms.MessageType is wire.MessageType.PROMOTIONAL
+    if channel is ChannelType.SMS and promotional:
+        return PROMOTIONAL
+    return QUEUE_OF.get(channel, QUEUES[0])
+
+
+def lookups(request: wire.MessageRequest) -> set[tuple[str, str]]:
+    """The (channel, address) pairs that the request names outright."""
+    return {
+        (str(one.ChannelType), address)
+        for address, one in (request.Addresses or {}).items()
+        if one.ChannelType is not None
+    }
+
+
+def _recipients(request: wire.MessageRequest, directory: Directory) -> Iterator[Recipient]:
+    for address, one in (request.Addresses or {}).items():
+        yield Recipient(
+            address=address,
+            configuration=one,
+            channel=one.ChannelType,
+            settled=_bad("ChannelType is missing") if one.ChannelType is None else None,
+        )
+    for endpoint_id, configuration in (request.Endpoints or {}).items():
+        endpoint = directory.endpoints.get(endpoint_id)
+        if endpoint is None:
+            yield Recipient(
+                address="",
+                configuration=configuration,
+                channel=None,
+                endpoint_id=endpoint_id,
+                settled=permanent(404, "Resource not found", fault=Fault.RECIPIENT),
+            )
+            continue
+        yield Recipient(
+            address=endpoint.Address or "",
+            configuration=configuration,
+            channel=endpoint.ChannelType,
+            endpoint_id=endpoint_id,
+            variables=variables(endpoint),
+            settled=_endpoint_refusal(endpoint),
+        )
+
+
+def _endpoint_refusal(endpoint: wire.EndpointResponse) -> Outcome | None:
+    if endpoint.OptOut == "ALL":
+        return _opted_out("Endpoint has opted out of all messages")
+    if endpoint.EndpointStatus == "INACTIVE":
+        return _bad("Endpoint is inactive")
+    if endpoint.ChannelType is None:
+        return _bad("Endpoint has no ChannelType")
+    return None
+
+
+def _refusal(recipient: Recipient, channel: ChannelType, directory: Directory) -> Outcome | None:
+    if not recipient.address.strip():
+        return _bad("Missing Address")
+    if channel not in directory.channels or channel not in QUEUE_OF:
+        return not_enabled(channel, directory.application_id)
+    if (channel, recipient.address) in directory.opt_outs:
+        return _opted_out(
+            "Destination phone number opted out"
+            if channel in {ChannelType.SMS, ChannelType.VOICE}
+            else "Destination address opted out"
+        )
+    return None
+
+
+def not_enabled(channel: str, application_id: str) -> Outcome:
+    """Pinpoint's answer for a channel that the application does not have, word for word."""
+    text = f"No channel of type {channel} is enabled for the application {application_id}"
+    return permanent(400, text, fault=Fault.CREDENTIALS)
+
+
+def variables(endpoint: wire.EndpointResponse) -> dict[str, Any]:
+    """What a message may name of an endpoint, by Pinpoint's dotted names."""
+    user = endpoint.User
+    named: dict[str, Any] = {
+        "Address": endpoint.Address,
+        "ChannelType": endpoint.ChannelType,
+        "CreationDate": endpoint.CreationDate,
+        "EffectiveDate": endpoint.EffectiveDate,
+        "EndpointStatus": endpoint.EndpointStatus,
+        "Id": endpoint.Id,
+        "OptOut": endpoint.OptOut,
+        "User.UserId": user.UserId if user else None,
+    }
+    for prefix, members in (
+        ("Attributes", endpoint.Attributes),
+        ("Metrics", endpoint.Metrics),
+        ("Demographic", _members(endpoint.Demographic)),
+        ("Location", _members(endpoint.Location)),
+        ("User.UserAttributes", user.UserAttributes if user else None),
+    ):
+        named |= {f"{prefix}.{name}": value for name, value in (members or {}).items()}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _members(shape: Any) -> dict[str, Any]:
+    return {} if shape is None else msgspec.structs.asdict(shape)
+
+
+def _bad(text: str) -> Outcome:
+    return permanent(400, text, fault=Fault.RECIPIENT)
+
+
+def _opted_out(text: str) -> Outcome:
+    return Outcome(
+        status=DeliveryStatus.OPT_OUT,
+        status_code=400,
+        status_message=text,
+        fault=Fault.RECIPIENT,
+    )
+
+
+_DUPLICATE = Outcome(
+    status=DeliveryStatus.DUPLICATE,
+    status_code=400,
+    status_message="Another recipient of this request has the same address",
+    fault=Fault.RECIPIENT,
+)

@@ -1,0 +1,214 @@
+"""The doorbell: publishing rings, and the transport that workers hear them through.
+
+A ring is a Celery task message that carries one row's id and nothing else. Losing one, or ringing
+twice, does no harm (see `worker.store.deliveries`), so ringing is best effort: it never raises and
+never holds its caller up for long.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from queue import Empty
+from typing import Any
+from urllib.parse import urlsplit
+
+import kombu
+from kombu import pools
+from kombu.exceptions import OperationalError
+from kombu.transport import memory, redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from worker import store
+
+TASK = "sendpoint.deliver"
+
+_log = logging.getLogger(__name__)
+_QUIET = 1.0  # seconds without trying again after the broker did not answer
+_sequence = itertools.count()
+_origin = f"{os.getpid()}@{socket.gethostname()}"
+
+
+class _Qos(virtual.QoS):
+    """Unacknowledged rings live in memory only. Without this, kombu writes them to a temporary
+    file when the broker is gone at shutdown."""
+
+    restore_at_shutdown = False
+
+
+class _BulkPop:
+    """BRPOP for the first ring, then RPOP with a count for whatever else waits, within the room
+    that the worker's prefetch leaves. One round trip and one wake-up a bulk, not a ring."""
+
+    QoS = _Qos
+    bulk = 200
+
+    def _brpop_read(self: Any, **options: Any) -> bool:
+        connection = self.client.connection
+        try:
+            reply = self.client.parse_response(connection, "BRPOP", **options)
+            if not reply:
+                raise Empty
+            key, first = reply
+            rings = [first, *self._pop_more(connection, key)]
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+        self._queue_cycle.rotate(queue)
+        for ring in rings:
+            self.connection._deliver(loads(bytes_to_str(ring)), queue)  # noqa: SLF001 - as kombu does
+        return True
+
+    def _pop_more(self: Any, connection: Any, key: bytes) -> Sequence[bytes]:
+        room = self.qos.can_consume_max_estimate()  # None: no limit
+        count = self.bulk if room is None else min(self.bulk, room - 1)
+        if count < 1:
+            return ()
+        connection.send_command("RPOP", key, count)
+        popped: Sequence[bytes] | None = self.client.parse_response(connection, "RPOP")
+        return popped or ()
+
+
+class RedisChannel(_BulkPop, redis.Channel):
+    """kombu's Redis channel, popping in bulk."""
+
+
+class SentinelChannel(_BulkPop, redis.SentinelChannel):
+    """kombu's Sentinel channel, popping in bulk."""
+
+
+class RedisTransport(redis.Transport):
+    """kombu's Redis transport over `RedisChannel`."""
+
+    Channel = RedisChannel
+
+
+class SentinelTransport(redis.SentinelTransport):
+    """kombu's Sentinel transport over `SentinelChannel`."""
+
+    Channel = SentinelChannel
+
+
+class MemoryTransport(memory.Transport):
+    """kombu's in-process transport, looked at often enough that a ring is answered at once."""
+
+    polling_interval = 0.02
+
+
+_TRANSPORTS = {
+    "redis": "worker.rings:RedisTransport",
+    "rediss": "worker.rings:RedisTransport",
+    "sentinel": "worker.rings:SentinelTransport",
+    "memory": "worker.rings:MemoryTransport",
+}
+
+
+def transport(url: str) -> str | None:
+    """The transport for a broker's URL; None for kombu's own choice."""
+    return _TRANSPORTS.get(urlsplit(url).scheme)
+
+
+def transport_options(url: str) -> dict[str, Any]:
+    """What every connection to the broker needs: without time-outs, a half-open connection hangs
+    a worker or a publisher for ever; the database is the ledger, so Redis keeps none."""
+    if urlsplit(url).scheme not in {"redis", "rediss", "sentinel"}:
+        return {}
+    return {
+        "ack_emulation": False,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+
+
+def tls(url: str) -> dict[str, Any] | None:
+    """TLS settings for a `rediss` URL. kombu would not verify the server's certificate unless the
+    URL's query says so; here it does, and the query may say otherwise."""
+    if urlsplit(url).scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return None
+
+
+class Rings:
+    """The publishing end. Safe to use from many threads."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = kombu.Connection(
+            url,
+            transport=transport(url),
+            transport_options=transport_options(url) | {"max_retries": 1, "interval_start": 0},
+            ssl=tls(url),
+            connect_timeout=2,
+        )
+        self._producers = pools.Producers(limit=8)[self._connection]
+        self._quiet_until = 0.0
+
+    def ring(self, rings: Sequence[store.Ring]) -> bool:
+        """Ring for these rows, in one pipelined batch. Says whether the broker took them, which
+        proves nothing: the sweep rings again for what was not answered."""
+        if not rings or time.monotonic() < self._quiet_until:
+            return not rings
+        try:
+            with self._producers.acquire(block=True, timeout=2) as producer, producer.batch():
+                for one in rings:
+                    self._publish(producer, one)
+        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+            self._quiet_until = time.monotonic() + _QUIET
+            _log.warning("The broker did not take %d rings: %s", len(rings), type(error).__name__)
+            return False
+        return True
+
+    def waiting(self, queue: str) -> int:
+        """How many rings of `queue` nobody has answered yet. `ConnectionError` if the broker is
+        not there to ask."""
+        try:
+            with self._producers.acquire(block=True, timeout=2) as producer:
+                declared = producer.channel.queue_declare(queue=queue, passive=True)
+                return int(declared.message_count)
+        except self._connection.channel_errors:
+            return 0  # nobody has rung on it yet
+        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+            raise ConnectionError(type(error).__name__) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._producers.force_close_all()
+        self._connection.release()
+
+    def _publish(self, producer: Any, one: store.Ring) -> None:
+        producer.publish(
+            [[one.id.hex], {}, {}],
+            exchange="",
+            routing_key=one.queue,
+            serializer="json",
+            headers=_headers(),
+            correlation_id=one.id.hex,
+            retry=False,
+        )
+
+
+def _headers() -> Mapping[str, Any]:
+    """Celery's message protocol, version 2. The task's id is the ring's, not the row's."""
+    ring_id = f"{_origin}-{next(_sequence)}"
+    return {
+        "lang": "py",
+        "task": TASK,
+        "id": ring_id,
+        "root_id": ring_id,
+        "parent_id": None,
+        "argsrepr": "",
+        "kwargsrepr": "",
+        "origin": _origin,
+        "ignore_result": True,
+    }

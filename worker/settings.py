@@ -1,0 +1,110 @@
+"""Settings of a deployment, from the environment: `SENDPOINT_` and the field's name in capitals.
+
+What belongs to an application (its channels and their credentials) is in the database instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_network
+
+import msgspec
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Times are in seconds.
+
+    With the defaults everything runs in one process and needs no server: SQLite, Celery in
+    memory, and the sandbox for channels that have no provider.
+    """
+
+    database_url: str = "sqlite:///.sendpoint/sendpoint.db"
+    broker_url: str = "memory://"
+
+    sandbox: bool = False
+    """Send on channels without a provider into the dev inbox instead of refusing."""
+    inbox: str = ".sendpoint/inbox.jsonl"
+    """The dev inbox of the sandbox: one JSON line per message."""
+
+    host: str = "127.0.0.1"
+    port: int = 8321
+    allow_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks whose requests are accepted although nothing signs them."""
+    wait: float = 5.0
+    """How long SendMessages waits for outcomes before it answers that they are pending."""
+
+    message_ttl: float = 86400.0
+    """From acceptance to the deadline after which a message is not sent any more."""
+    max_attempts: int = 8
+    lease: float = 60.0
+    """How long a worker holds a message before the others take it for lost. A send takes at most
+    half of it."""
+    concurrency: int = 256
+    """Messages in flight in one worker process."""
+    window: int = 2000
+    """Rings that wait in one queue before the sweep holds more back."""
+    sweep_interval: float = 1.0
+    ring_again_after: float = 10.0
+    """How long a ring may go unanswered before the sweep rings again."""
+    drain: float = 45.0
+    """How long a stopping worker waits for what is in flight."""
+
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for network in self.allow_from:
+            ip_network(network)
+        for name in ("message_ttl", "lease", "sweep_interval", "ring_again_after", "drain"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0")
+        for name in ("max_attempts", "concurrency", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+    @property
+    def send_timeout(self) -> float:
+        """The time one attempt has, well inside the lease."""
+        return self.lease / 2
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker lives in this process, so that API and worker must share it."""
+        return self.broker_url.startswith("memory://")
+
+
+PREFIX = "SENDPOINT_"
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that an environment says. `ValueError`, naming the variable, for one that is
+    unknown or cannot be read; its value is not shown, since it may be a secret."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+    known = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, object] = {}
+    for name, text in given.items():
+        if name not in known:
+            raise ValueError(f"{PREFIX}{name.upper()} is not a setting of Sendpoint")
+        values[name] = _read(name, text, known[name].type)
+    try:
+        return Settings(**values)  # type: ignore[arg-type] # read to their types just above
+    except ValueError as error:
+        raise ValueError(f"{PREFIX.rstrip('_')}: {error}") from None
+
+
+def _read(name: str, text: str, kind: object) -> object:
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is bool:
+        words = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+        if text.lower() not in words:
+            raise ValueError(f"{PREFIX}{name.upper()} must be on or off")
+        return words[text.lower()]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{PREFIX}{name.upper()}: {error}") from None

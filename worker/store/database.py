@@ -1,0 +1,147 @@
+"""Opening the database, and what every statement in here shares."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    column,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.types import TypeEngine
+
+from worker.store import clock
+
+Unavailable = OperationalError
+"""What a statement raises when the database cannot be reached, is busy or is shutting down."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database and the clock that its statements go by.
+
+    `now` is None in production, where the database's own clock decides, and a function in tests
+    that move time by hand.
+    """
+
+    engine: Engine
+    now: Callable[[], datetime] | None = None
+
+    def after(self, seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
+        """The time `seconds` from now, as SQL."""
+        if self.now is None:
+            return clock.after(seconds)
+        return clock.after_instant(self.now(), seconds)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read with. It never waits for a writer, and nobody waits for it."""
+        with self.engine.connect().execution_options(sendpoint_read_only=True) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def connect(url: str, *, pool_size: int = 8, now: Callable[[], datetime] | None = None) -> Database:
+    """Open the database at `url`: `sqlite:///FILE` or `postgresql+psycopg://…`.
+
+    Nothing is connected yet. `ValueError` if the URL is of neither kind; its text shows no
+    password.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            pool_timeout=10,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 5, "application_name": "sendpoint"},
+        )
+    elif parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(parsed)
+    else:
+        shown = parsed.render_as_string(hide_password=True)
+        raise ValueError(f"database_url must be sqlite:/// or postgresql://, not {shown}")
+    return Database(engine, now)
+
+
+def _sqlite(url: URL) -> Engine:
+    """SQLite as a ledger: durable commits, one writer at a time, writers wait for each other."""
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 15})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        # A read that turns into a write cannot wait in WAL mode: it fails at once.
+        reading = connection.get_execution_options().get("sendpoint_read_only", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+_encode = msgspec.json.Encoder(uuid_format="hex").encode
+
+_POSTGRESQL_TYPES: Mapping[type, str] = {
+    Uuid: "uuid",
+    BigInteger: "bigint",
+    SmallInteger: "smallint",
+    Integer: "integer",
+    Float: "double precision",
+    Text: "text",
+}
+
+
+def given(db: Database, **columns: TypeEngine[Any]) -> CTE:
+    """The rows of the parameter `rows` (see `as_rows`) as a table expression named `given`.
+
+    One parameter whatever the number of rows: the statement's text never changes, so it is
+    compiled once and stays prepared in the server.
+    """
+    if db.engine.dialect.name == "postgresql":
+        shape = ", ".join(
+            f"{name} {_POSTGRESQL_TYPES[type(kind)]}" for name, kind in columns.items()
+        )
+        sql = f"SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({shape})"  # noqa: S608
+    else:
+        shape = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
+        sql = f"SELECT {shape} FROM json_each(:rows)"  # noqa: S608 - names from this package
+    return text(sql).columns(*(column(name, kind) for name, kind in columns.items())).cte("given")
+
+
+def as_rows(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The parameters for a statement over `given`. UUIDs are written as 32 hex digits."""
+    return {"rows": _encode(rows).decode()}

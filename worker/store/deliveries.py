@@ -1,0 +1,347 @@
+"""A recipient's row from claim to record: the delivery protocol, in SQL.
+
+The rules, each of which something else relies on:
+
+* a row is sent only by whoever claimed it, and a claim counts the attempt, so crashes count too;
+* every write after the claim holds only while the lease token still matches; a result that comes
+  too late is kept in `message_attempt` and changes nothing;
+* batches lock rows in the order of their ids and skip what somebody else has locked, so that two
+  workers with the same ring neither wait for each other nor deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Executable,
+    Float,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from worker.store import database
+from worker.store.database import Database
+from worker.store.tables import State, message_attempt, message_result
+
+row = message_result.c
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row that this worker now holds, and all that it needs to know of it."""
+
+    id: UUID
+    request_id: UUID
+    application_id: str
+    channel_type: str
+    address: str
+    endpoint_id: str | None
+    configuration: str | None
+    variables: str | None
+    queue: str
+    attempt: int
+    lease_token: int
+    expires_at: datetime
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """What is to be written of an attempt. `delivery_status` None leaves the last one standing;
+    `delay` is in seconds and only says something of a row that goes back to QUEUED."""
+
+    id: UUID
+    lease_token: int
+    state: State
+    delivery_status: str | None = None
+    status_code: int | None = None
+    status_message: str | None = None
+    message_id: str | None = None
+    updated_token: str | None = None
+    counted: bool = True
+    delay: float = 0.0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A row that is due, and the queue to ring."""
+
+    id: UUID
+    queue: str
+
+
+def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Claimed]:
+    """Take the rows among `ids` that are due, for `lease` seconds. What is not in the answer is
+    not ours to send: done, not due, expired, or somebody else's."""
+    with db.engine.begin() as connection:
+        found = connection.execute(
+            _claim(db, lease), database.as_rows([{"id": one} for one in ids])
+        ).all()
+    return {one.id: Claimed(*one) for one in found}
+
+
+def finish(db: Database, finishes: Sequence[Finish]) -> set[UUID]:
+    """Record what attempts came to and return the ids that were recorded. The others had lost
+    their lease; their results are kept as late ones."""
+    with db.engine.begin() as connection:
+        recorded = set(
+            connection.execute(
+                _finish(db), database.as_rows([_written(one) for one in finishes])
+            ).scalars()
+        )
+        history = [
+            _attempt(one, late=one.id not in recorded)
+            for one in finishes
+            if one.delivery_status and (one.state is not State.DONE or one.id not in recorded)
+        ]
+        if history:
+            connection.execute(_keep_attempts(db), history)
+    return recorded
+
+
+def rescue(
+    db: Database, *, at_most_once: Collection[str], max_attempts: int, limit: int = 500
+) -> int:
+    """Settle the rows whose holder is gone, and return how many there were.
+
+    Nobody knows whether the provider got them. Channels `at_most_once` end as UNKNOWN_FAILURE, as
+    do rows whose attempts are used up (poison); the others are due again at once.
+    """
+    expired = _locked(
+        select(row.id)
+        .where(row.state == State.SENDING, row.lease_until <= db.after(0))
+        .order_by(row.lease_until)
+        .limit(limit)
+    )
+    gone = or_(row.channel_type.in_(at_most_once), row.attempt >= max_attempts)
+    reason = case(
+        (
+            row.attempt >= max_attempts,
+            literal("The worker was lost during attempt ")
+            + cast(row.attempt, Text)
+            + literal(f" of {max_attempts}"),
+        ),
+        else_="The worker was lost while sending; the message may have been delivered",
+    )
+    statement = (
+        update(message_result)
+        .where(row.id == expired.c.id)
+        .values(
+            state=case((gone, State.DONE), else_=State.QUEUED),
+            delivery_status="UNKNOWN_FAILURE",
+            status_code=500,
+            status_message=reason,
+            lease_until=None,
+            due_at=db.after(0),
+            ring_at=db.after(0),
+            updated_at=db.after(0),
+        )
+        .returning(
+            row.id.label("result_id"),
+            row.lease_token,
+            row.attempt,
+            row.delivery_status,
+            row.status_code,
+            row.status_message,
+        )
+    )
+    with db.engine.begin() as connection:
+        rescued = connection.execute(statement).mappings().all()
+        if rescued:
+            connection.execute(
+                _keep_attempts(db),
+                [{**one, "late": False} for one in rescued],
+            )
+    return len(rescued)
+
+
+def expire(db: Database, *, limit: int = 500) -> int:
+    """Close the rows whose deadline passed before they could be sent, and return how many."""
+    late = _locked(
+        select(row.id)
+        .where(row.state == State.QUEUED, row.expires_at <= db.after(0))
+        .order_by(row.expires_at)
+        .limit(limit)
+    )
+    statement = (
+        update(message_result)
+        .where(row.id == late.c.id)
+        .values(
+            state=State.DONE,
+            delivery_status="TIMEOUT",
+            status_code=408,
+            status_message=literal("The message could not be sent before its deadline")
+            + case((row.status_message > "", literal("; ") + row.status_message), else_=""),
+            updated_at=db.after(0),
+        )
+        .returning(row.id)
+    )
+    with db.engine.begin() as connection:
+        return len(connection.execute(statement).all())
+
+
+def due(db: Database, queue: str, *, limit: int, again_after: float) -> list[Ring]:
+    """Up to `limit` rows of `queue` that wait for a ring, oldest first. They are not offered
+    again for `again_after` seconds."""
+    waiting = _locked(
+        select(row.id)
+        .where(row.state == State.QUEUED, row.queue == queue, row.ring_at <= db.after(0))
+        .order_by(row.ring_at)
+        .limit(limit)
+    )
+    statement = (
+        update(message_result)
+        .where(row.id == waiting.c.id)
+        .values(ring_at=db.after(again_after))
+        .returning(row.id)
+    )
+    with db.engine.begin() as connection:
+        return [Ring(one, queue) for one in connection.execute(statement).scalars()]
+
+
+def unring(db: Database, ids: Collection[UUID]) -> None:
+    """Forget that these rows were rung: the next sweep of any worker rings them at once."""
+    wanted = database.given(db, id=Uuid())
+    statement = (
+        update(message_result)
+        .where(row.id == wanted.c.id, row.state == State.QUEUED)
+        .values(ring_at=row.due_at)
+    )
+    with db.engine.begin() as connection:
+        connection.execute(statement, database.as_rows([{"id": one} for one in ids]))
+
+
+def _locked(selected: Any) -> CTE:
+    """The rows as a fenced subquery. Without MATERIALIZED PostgreSQL may run it more than once and
+    take more rows than the limit says."""
+    cte: CTE = selected.with_for_update(skip_locked=True).cte("locked")
+    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
+
+
+def _claim(db: Database, lease: float) -> Executable:
+    wanted = database.given(db, id=Uuid())
+    now = db.after(0)
+    free = _locked(
+        select(row.id)
+        .where(
+            row.id.in_(select(wanted.c.id)),
+            row.state == State.QUEUED,
+            row.due_at <= now,
+            row.expires_at > now,
+        )
+        .order_by(row.id)
+    )
+    return (
+        update(message_result)
+        .where(row.id == free.c.id)
+        .values(
+            state=State.SENDING,
+            attempt=row.attempt + 1,
+            lease_token=row.lease_token + 1,
+            lease_until=db.after(lease),
+            updated_at=now,
+        )
+        .returning(
+            row.id,
+            row.request_id,
+            row.application_id,
+            row.channel_type,
+            row.address,
+            row.endpoint_id,
+            row.configuration,
+            row.variables,
+            row.queue,
+            row.attempt,
+            row.lease_token,
+            row.expires_at,
+            now.label("now"),
+        )
+    )
+
+
+def _finish(db: Database) -> Executable:
+    new = database.given(
+        db,
+        id=Uuid(),
+        lease_token=BigInteger(),
+        state=Text(),
+        delivery_status=Text(),
+        status_code=Integer(),
+        status_message=Text(),
+        message_id=Text(),
+        updated_token=Text(),
+        uncounted=SmallInteger(),
+        delay=Float(),
+    ).c
+    due_at = db.after(new.delay)
+    return (
+        update(message_result)
+        .where(
+            row.id == new.id,
+            row.lease_token == new.lease_token,
+            row.state == State.SENDING,
+        )
+        .values(
+            state=new.state,
+            delivery_status=func.coalesce(new.delivery_status, row.delivery_status),
+            status_code=func.coalesce(new.status_code, row.status_code),
+            status_message=func.coalesce(new.status_message, row.status_message),
+            message_id=func.coalesce(new.message_id, row.message_id),
+            updated_token=func.coalesce(new.updated_token, row.updated_token),
+            attempt=row.attempt - new.uncounted,
+            lease_until=None,
+            due_at=due_at,
+            ring_at=due_at,
+            updated_at=db.after(0),
+        )
+        .returning(row.id)
+    )
+
+
+def _written(one: Finish) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "lease_token": one.lease_token,
+        "state": one.state,
+        "delivery_status": one.delivery_status,
+        "status_code": one.status_code,
+        "status_message": one.status_message,
+        "message_id": one.message_id,
+        "updated_token": one.updated_token,
+        "uncounted": 0 if one.counted else 1,
+        "delay": one.delay,
+    }
+
+
+def _keep_attempts(db: Database) -> Executable:
+    return insert(message_attempt).values(ended_at=db.after(0))
+
+
+def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:
+    return {
+        "result_id": one.id,
+        "lease_token": one.lease_token,
+        "attempt": one.attempt,
+        "delivery_status": one.delivery_status,
+        "status_code": one.status_code,
+        "status_message": one.status_message,
+        "late": late,
+    }

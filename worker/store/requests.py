@@ -1,0 +1,191 @@
+"""Requests and what became of them: the write of intake and the reads of its callers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from worker.store.database import Database
+from worker.store.tables import State, message_request, message_result
+
+row = message_result.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to be stored. `fingerprint` identifies its content under an idempotency key."""
+
+    request_id: UUID
+    application_id: str
+    body: str
+    fingerprint: str
+    idempotency_key: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One recipient to be stored. A recipient that is settled at intake comes with its status."""
+
+    id: UUID
+    position: int
+    channel_type: str | None
+    address: str
+    queue: str
+    endpoint_id: str | None = None
+    configuration: str | None = None
+    variables: str | None = None
+    delivery_status: str | None = None
+    status_code: int | None = None
+    status_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one recipient so far."""
+
+    id: UUID
+    endpoint_id: str | None
+    channel_type: str | None
+    address: str
+    state: State
+    delivery_status: str | None
+    status_code: int | None
+    status_message: str | None
+    message_id: str | None
+    updated_token: str | None
+    attempt: int
+    due_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """The request that was stored under the same idempotency key before."""
+
+    request_id: UUID
+    fingerprint: str
+
+
+def save(
+    db: Database,
+    request: Request,
+    recipients: Sequence[Recipient],
+    *,
+    ttl: float,
+    ring_again_after: float,
+) -> Twin | None:
+    """Store a request and its recipients in one transaction.
+
+    Returns None, or the request that already holds the idempotency key; then nothing is stored.
+    When this returns, the request is accepted: it survives any crash.
+    """
+    now: ColumnElement[datetime] = db.after(0)
+    try:
+        with db.engine.begin() as connection:
+            connection.execute(
+                insert(message_request).values(created_at=now),
+                [{name: getattr(request, name) for name in Request.__slots__}],
+            )
+            connection.execute(
+                insert(message_result).values(
+                    request_id=request.request_id,
+                    application_id=request.application_id,
+                    attempt=0,
+                    due_at=now,
+                    ring_at=db.after(ring_again_after),
+                    expires_at=db.after(ttl),
+                    lease_token=0,
+                    created_at=now,
+                    updated_at=now,
+                ),
+                [_written(one) for one in recipients],
+            )
+    except IntegrityError:
+        twin = find_twin(db, request.application_id, request.idempotency_key)
+        if twin is None:
+            raise
+        return twin
+    return None
+
+
+def find_twin(db: Database, application_id: str, idempotency_key: str | None) -> Twin | None:
+    """The request stored under this key, if there is one."""
+    if idempotency_key is None:
+        return None
+    with db.reading() as connection:
+        found = connection.execute(
+            select(message_request.c.request_id, message_request.c.fingerprint).where(
+                message_request.c.application_id == application_id,
+                message_request.c.idempotency_key == idempotency_key,
+            )
+        ).first()
+    return None if found is None else Twin(*found)
+
+
+def bodies(db: Database, request_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The stored requests' JSON, as intake wrote it."""
+    with db.reading() as connection:
+        found = connection.execute(
+            select(message_request.c.request_id, message_request.c.body).where(
+                message_request.c.request_id.in_(request_ids)
+            )
+        )
+        return {one.request_id: one.body for one in found}
+
+
+def results(db: Database, application_id: str, request_id: UUID) -> list[Result]:
+    """What became of a request's recipients so far, in the order of the request; empty if this
+    application has no such request."""
+    with db.reading() as connection:
+        found = connection.execute(
+            select(*(getattr(row, name) for name in Result.__slots__))
+            .where(row.request_id == request_id, row.application_id == application_id)
+            .order_by(row.position)
+        )
+        return [Result(*one) for one in found]
+
+
+def pending(db: Database, request_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the requests that still have a recipient to be sent to."""
+    with db.reading() as connection:
+        return set(
+            connection.execute(
+                select(row.request_id)
+                .where(row.request_id.in_(request_ids), row.state != State.DONE)
+                .group_by(row.request_id)
+            ).scalars()
+        )
+
+
+def application_of(db: Database, request_id: UUID) -> str | None:
+    """The application that a request belongs to."""
+    with db.reading() as connection:
+        return connection.execute(
+            select(message_request.c.application_id).where(
+                message_request.c.request_id == request_id
+            )
+        ).scalar()
+
+
+def backlog(db: Database) -> dict[str, int]:
+    """How many rows of each queue wait to be sent."""
+    with db.reading() as connection:
+        found = connection.execute(
+            select(row.queue, func.count()).where(row.state == State.QUEUED).group_by(row.queue)
+        )
+        return dict(found.tuples().all())
+
+
+def _written(one: Recipient) -> dict[str, Any]:
+    settled = one.delivery_status is not None
+    return {
+        **{name: getattr(one, name) for name in Recipient.__slots__},
+        "state": State.DONE if settled else State.QUEUED,
+    }

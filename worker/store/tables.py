@@ -1,0 +1,172 @@
+"""The tables. `migrations/` builds them; a test holds the two together.
+
+`message_result` is the ledger: one row per recipient of a request, and the only place that decides
+whether a message is still to be sent. Its states:
+
+    QUEUED   to be sent at `due_at`
+    SENDING  held by a worker until `lease_until`; only the holder of `lease_token` may record
+    DONE     settled for good
+
+`delivery_status` says what the last attempt came to and is null before the first.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from worker.store.clock import Utc
+
+
+class State(enum.StrEnum):
+    """Where a recipient's row stands."""
+
+    QUEUED = "QUEUED"
+    SENDING = "SENDING"
+    DONE = "DONE"
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+application = Table(
+    "application",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+channel = Table(
+    "channel",
+    metadata,
+    Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel_type", String(20), primary_key=True),
+    Column("adapter", String(64), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("modified_at", Utc, nullable=False),
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
+    # Pinpoint: endpoint ids are case-insensitive, so the key is folded and the id kept as given.
+    Column("endpoint_key", Text, primary_key=True),
+    Column("endpoint_id", Text, nullable=False),
+    Column("channel_type", String(20)),
+    Column("address", Text),
+    Column("opt_out", String(4), nullable=False),
+    Column("endpoint_status", String(8), nullable=False),
+    Column("user_id", Text),
+    Column("attributes", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("effective_at", Utc, nullable=False),
+    Index(None, "application_id", "user_id"),
+    Index(None, "application_id", "channel_type", "address"),
+)
+
+opt_out = Table(
+    "opt_out",
+    metadata,
+    Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel_type", String(20), primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("created_at", Utc, nullable=False),
+)
+
+message_request = Table(
+    "message_request",
+    metadata,
+    Column("request_id", Uuid, primary_key=True),
+    Column("application_id", String(32), nullable=False),  # the ledger outlives its application
+    Column("idempotency_key", String(200)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("trace_id", Text),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("application_id", "idempotency_key"),
+)
+
+message_result = Table(
+    "message_result",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("request_id", Uuid, nullable=False),
+    Column("application_id", String(32), nullable=False),
+    Column("position", SmallInteger, nullable=False),
+    Column("endpoint_id", Text),
+    Column("channel_type", String(20)),
+    Column("address", Text, nullable=False),
+    Column("configuration", Text),
+    Column("variables", Text),
+    Column("queue", String(40), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("delivery_status", String(20)),
+    Column("status_code", Integer),
+    Column("status_message", Text),
+    Column("message_id", Text),
+    Column("updated_token", Text),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("ring_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("lease_until", Utc),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    Index(None, "request_id"),
+    # Only what is not DONE is indexed by time, so the working set stays small at any table size.
+    *(
+        Index(
+            name,
+            *columns,
+            sqlite_where=text(f"state = '{state}'"),
+            postgresql_where=text(f"state = '{state}'"),
+        )
+        for name, columns, state in (
+            ("ix_message_result_ring", ("queue", "ring_at"), State.QUEUED),
+            ("ix_message_result_expiry", ("expires_at",), State.QUEUED),
+            ("ix_message_result_lease", ("lease_until",), State.SENDING),
+        )
+    ),
+)
+
+message_attempt = Table(
+    "message_attempt",
+    metadata,
+    Column("result_id", Uuid, primary_key=True),
+    Column("lease_token", BigInteger, primary_key=True),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("delivery_status", String(20), nullable=False),
+    Column("status_code", Integer, nullable=False),
+    Column("status_message", Text, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("ended_at", Utc, nullable=False),
+)

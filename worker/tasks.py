@@ -1,0 +1,149 @@
+"""The Celery edge: the app, its one task, and what a worker process does when it starts and stops.
+
+`celery -A worker.tasks worker` works, as does `sendpoint worker`, which sets the same and less to
+type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from celery import Celery, signals
+from kombu import Queue
+
+from worker import dispatch, plan, rings, runtime, store
+from worker import settings as settings_
+from worker.pool import LoopPool
+from worker.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class DeliveryPool(LoopPool):
+    """The loop pool with the runtime, the task and the sweep of a delivering worker."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.runtime = runtime.open_runtime(self.app.conf.sendpoint)
+        self.app.sendpoint_runtime = self.runtime
+        self._sweeping = asyncio.run_coroutine_threadsafe(
+            dispatch.keep_sweeping(self.runtime), self.loop.asyncio
+        )
+
+    def on_stop(self) -> None:
+        """Finish what is in flight, give back the rest."""
+        self.runtime.draining = True
+        self._sweeping.cancel()
+        self.drain(self.runtime.settings.drain)
+        with contextlib.suppress(TimeoutError):
+            self.loop.run(dispatch.aclose(self.runtime), 5)
+        super().on_stop()
+        try:
+            store.unring(self.runtime.db, self.runtime.unanswered)
+        except store.Unavailable:
+            _log.warning("%d rings are left to the sweep", len(self.runtime.unanswered))
+        self.runtime.close()
+
+    on_terminate = on_stop
+
+
+def celery_app(settings: Settings) -> Celery:
+    """A Celery app for these settings."""
+    app = Celery("sendpoint", set_as_current=False)
+    app.conf.update(
+        sendpoint=settings,
+        broker_url=settings.broker_url,
+        broker_transport=rings.transport(settings.broker_url),
+        broker_transport_options=rings.transport_options(settings.broker_url),
+        broker_use_ssl=rings.tls(settings.broker_url),
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_queues=[Queue(name, routing_key=name) for name in plan.QUEUES],
+        task_default_queue=plan.QUEUES[0],
+        task_create_missing_queues=True,
+        # The acknowledgement lives in memory and only counts what is in flight.
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=settings.concurrency,
+        worker_pool=DeliveryPool,
+        # Off, a second without Redis can stop a worker for ever while it looks alive.
+        worker_enable_remote_control=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        task_ignore_result=True,
+        result_backend=None,
+        accept_content=["json"],
+        task_serializer="json",
+    )
+
+    @app.task(name=rings.TASK, bind=False)  # type: ignore[untyped-decorator] # no types in celery
+    async def deliver(message_id: str) -> None:
+        await dispatch.deliver(app.sendpoint_runtime, UUID(message_id))
+
+    return app
+
+
+def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
+    """Run a worker process until it is told to stop (SIGTERM: drain; SIGQUIT: at once)."""
+    celery_app(settings).worker_main(
+        [
+            "worker",
+            "--without-gossip",
+            "--without-mingle",
+            f"--queues={','.join(queues)}",
+            f"--loglevel={settings.log_level}",
+            "--quiet",
+        ]
+    )
+
+
+@contextlib.contextmanager
+def embedded(settings: Settings) -> Iterator[runtime.Runtime]:
+    """A worker in a thread of this process, for the deployment that is one process. Gives the
+    runtime that it works with; at the end it drains."""
+    app = celery_app(settings)
+    worker = app.Worker(
+        pool=DeliveryPool,
+        concurrency=settings.concurrency,
+        queues=list(plan.QUEUES),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel=settings.log_level,
+        quiet=True,
+    )
+    ready = threading.Event()
+
+    def on_ready(sender: Any, **_: object) -> None:
+        if sender is worker.consumer:
+            ready.set()
+
+    signals.worker_ready.connect(on_ready)
+    thread = threading.Thread(target=worker.start, name="sendpoint-worker", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(30):
+            raise RuntimeError("The embedded worker did not start")
+        yield app.sendpoint_runtime
+    finally:
+        signals.worker_ready.disconnect(on_ready)
+        worker.should_stop = True
+        worker.stop()
+        thread.join(settings.drain + 10)
+
+
+def __getattr__(name: str) -> Celery:
+    """`app`, made when Celery asks for it, so that importing this module reads no settings."""
+    if name != "app":
+        raise AttributeError(name)
+    app = globals()["app"] = celery_app(settings_.load())
+    return app

@@ -1,0 +1,62 @@
+"""What a well-formed request may still not be. What is wrong with one recipient or one channel's
+content is not here: that is that recipient's result, and the others go out."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from worker.wire.errors import BadRequest
+from worker.wire.requests import MessageRequest
+
+MAX_RECIPIENTS = 100  # Pinpoint: Addresses and Endpoints together
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def check(request: MessageRequest) -> bytes:
+    """The request as JSON, or `BadRequest` that names the member that breaks a limit.
+
+    PostgreSQL cannot store NUL, nor anything UTF-8 cannot encode, so neither is accepted.
+    """
+    recipients = len(request.Addresses or ()) + len(request.Endpoints or ())
+    if recipients == 0:
+        raise BadRequest("Addresses, Endpoints: at least one recipient is required")
+    if recipients > MAX_RECIPIENTS:
+        raise BadRequest(
+            f"Addresses, Endpoints: {recipients} recipients are more than {MAX_RECIPIENTS}"
+        )
+    try:
+        body = msgspec.json.encode(request)
+    except UnicodeEncodeError:
+        raise BadRequest(f"{_where(request, _is_lone_surrogate)}: is not valid Unicode") from None
+    if _NUL.search(body):
+        raise BadRequest(f"{_where(request, lambda text: chr(0) in text)}: contains NUL")
+    return body
+
+
+def _is_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _where(value: Any, wrong: Any, path: str = "") -> str | None:
+    """The path of the first string, or key, that is wrong."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, str):
+        return path if wrong(value) else None
+    if isinstance(value, list):
+        parts = ((f"{path}[{index}]", None, one) for index, one in enumerate(value))
+    elif isinstance(value, dict):
+        parts = ((f"{path}.{key}".lstrip("."), key, one) for key, one in value.items())
+    else:
+        return None
+    for where, key, one in parts:
+        if key is not None and wrong(key):
+            return path or "MessageRequest"
+        found = _where(one, wrong, where)
+        if found is not None:
+            return found
+    return None
