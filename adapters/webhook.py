@@ -2,7 +2,8 @@
 https://www.standardwebhooks.com).
 
 Redirects (the URL has moved) and 410 (the receiver wants no more, says the standard) are the fault
-of the channel's configuration, as 401 and 403 are. No answer says anything about the recipient's address: one URL serves them all.
+of the channel's configuration, as 401 and 403 are. No answer says anything about the recipient's
+address: one URL serves them all.
 """
 
 from __future__ import annotations

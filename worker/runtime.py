@@ -146,8 +146,7 @@ class Runtime:
         return [claimed.pop(one, None) for one in ids]
 
     def _finish(self, finishes: Sequence[store.Finish]) -> Sequence[bool]:
-        recorded = store.finish(self.db, finishes)
-        return [one.id in recorded for one in finishes]
+        return store.finish(self.db, finishes)
 
     def _requests(self, ids: Sequence[UUID]) -> Sequence[wire.MessageRequest]:
         """The requests, decoded once and kept for their other recipients."""

@@ -21,13 +21,13 @@ def upgrade() -> None:
         "message_attempt",
         sa.Column("result_id", sa.Uuid(), nullable=False),
         sa.Column("lease_token", sa.BigInteger(), nullable=False),
+        sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.SmallInteger(), nullable=False),
         sa.Column("delivery_status", sa.String(length=20), nullable=False),
         sa.Column("status_code", sa.Integer(), nullable=False),
         sa.Column("status_message", sa.Text(), nullable=False),
-        sa.Column("late", sa.Boolean(), nullable=False),
         sa.Column("ended_at", Utc(), nullable=False),
-        sa.PrimaryKeyConstraint("result_id", "lease_token", name=op.f("pk_message_attempt")),
+        sa.PrimaryKeyConstraint("result_id", "lease_token", "late", name=op.f("pk_message_attempt")),
     )
     op.create_table(
         "message_result",

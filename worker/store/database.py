@@ -18,6 +18,7 @@ from sqlalchemy import (
     Float,
     Integer,
     SmallInteger,
+    Table,
     Text,
     Uuid,
     column,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeEngine
@@ -140,6 +142,11 @@ def given(db: Database, **columns: TypeEngine[Any]) -> CTE:
         shape = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
         sql = f"SELECT {shape} FROM json_each(:rows)"  # noqa: S608 - names from this package
     return text(sql).columns(*(column(name, kind) for name, kind in columns.items())).cte("given")
+
+
+def insert(db: Database, table: Table) -> Any:
+    """An INSERT that may say what to do on a conflict, in the database's dialect."""
+    return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(table)
 
 
 def as_rows(rows: list[dict[str, Any]]) -> dict[str, str]:

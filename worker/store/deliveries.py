@@ -29,7 +29,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -98,19 +97,19 @@ def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Cl
     return {one.id: Claimed(*one) for one in found}
 
 
-def finish(db: Database, finishes: Sequence[Finish]) -> set[UUID]:
-    """Record what attempts came to and return the ids that were recorded. The others had lost
-    their lease; their results are kept as late ones."""
+def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
+    """Record what attempts came to, and say of each whether it was recorded. Those that were not
+    had lost their lease; their results are kept as late ones."""
     with db.engine.begin() as connection:
-        recorded = set(
-            connection.execute(
-                _finish(db), database.as_rows([_written(one) for one in finishes])
-            ).scalars()
+        found = connection.execute(
+            _finish(db), database.as_rows([_written(one) for one in finishes])
         )
+        held = {(one.id, one.lease_token) for one in found}
+        recorded = [(one.id, one.lease_token) in held for one in finishes]
         history = [
-            _attempt(one, late=one.id not in recorded)
-            for one in finishes
-            if one.delivery_status and (one.state is not State.DONE or one.id not in recorded)
+            _attempt(one, late=not was_recorded)
+            for one, was_recorded in zip(finishes, recorded, strict=True)
+            if one.delivery_status and not (was_recorded and one.state is State.DONE)
         ]
         if history:
             connection.execute(_keep_attempts(db), history)
@@ -312,7 +311,7 @@ def _finish(db: Database) -> Executable:
             ring_at=due_at,
             updated_at=db.after(0),
         )
-        .returning(row.id)
+        .returning(row.id, row.lease_token)
     )
 
 
@@ -331,8 +330,11 @@ def _written(one: Finish) -> dict[str, Any]:
     }
 
 
-def _keep_attempts(db: Database) -> Executable:
-    return insert(message_attempt).values(ended_at=db.after(0))
+def _keep_attempts(db: Database) -> Any:
+    """Attempts are only added. A record that is written again after a lost reply is the same."""
+    return (
+        database.insert(db, message_attempt).values(ended_at=db.after(0)).on_conflict_do_nothing()
+    )
 
 
 def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import msgspec
 from sqlalchemy import Row, insert, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 
 from worker import wire
+from worker.store import database
 from worker.store.database import Database
 from worker.store.tables import application, channel, endpoint, opt_out
 
@@ -185,8 +185,7 @@ def _upsert(
     new: Mapping[str, Any],
     changed: Mapping[str, Any] | None,
 ) -> None:
-    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(table).values(**key, **new)
+    statement = database.insert(db, table).values(**key, **new)
     if changed is None:
         statement = statement.on_conflict_do_nothing(index_elements=list(key))
     else:

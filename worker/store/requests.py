@@ -178,9 +178,11 @@ def backlog(db: Database) -> dict[str, int]:
     """How many rows of each queue wait to be sent."""
     with db.reading() as connection:
         found = connection.execute(
-            select(row.queue, func.count()).where(row.state == State.QUEUED).group_by(row.queue)
+            select(row.queue, func.count().label("waiting"))
+            .where(row.state == State.QUEUED)
+            .group_by(row.queue)
         )
-        return dict(found.tuples().all())
+        return {one.queue: one.waiting for one in found}
 
 
 def _written(one: Recipient) -> dict[str, Any]:

@@ -163,10 +163,11 @@ message_attempt = Table(
     metadata,
     Column("result_id", Uuid, primary_key=True),
     Column("lease_token", BigInteger, primary_key=True),
+    # Whether it is the word of a worker that had lost its lease; the rescue's word may exist too.
+    Column("late", Boolean, primary_key=True),
     Column("attempt", SmallInteger, nullable=False),
     Column("delivery_status", String(20), nullable=False),
     Column("status_code", Integer, nullable=False),
     Column("status_message", Text, nullable=False),
-    Column("late", Boolean, nullable=False),
     Column("ended_at", Utc, nullable=False),
 )

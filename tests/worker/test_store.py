@@ -1,0 +1,396 @@
+"""The ledger's protocol, the same on SQLite and PostgreSQL, with a clock that is moved by hand."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from worker import intake, store, wire
+from worker.store import tables
+
+EMAIL = "sendpoint.email"
+
+
+class Clock:
+    def __init__(self):
+        self.time = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+    def __call__(self):
+        return self.time
+
+    def move(self, seconds):
+        self.time += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def db(database_url, clock):
+    db = store.connect(database_url, now=clock)
+    store.upgrade(db)
+    yield db
+    db.close()
+
+
+@pytest.fixture
+def application(db):
+    return store.create_application(db, "shop").id
+
+
+def save(db, application, *addresses, channel="EMAIL", ttl=3600, key=None, fingerprint="f"):
+    request_id = intake.uuid7()
+    recipients = [
+        store.Recipient(
+            id=intake.uuid7(),
+            position=position,
+            channel_type=channel,
+            address=address,
+            queue=EMAIL,
+            configuration='{"BodyOverride":"é"}',
+        )
+        for position, address in enumerate(addresses)
+    ]
+    request = store.Request(
+        request_id=request_id,
+        application_id=application,
+        body="{}",
+        fingerprint=fingerprint,
+        idempotency_key=key,
+    )
+    twin = store.save(db, request, recipients, ttl=ttl, ring_again_after=10)
+    return twin or request_id, [one.id for one in recipients]
+
+
+def only(db, application, request_id):
+    (result,) = store.results(db, application, request_id)
+    return result
+
+
+def done(claimed, **more):
+    return store.Finish(
+        id=claimed.id,
+        lease_token=claimed.lease_token,
+        state=store.State.DONE,
+        delivery_status="SUCCESSFUL",
+        status_code=200,
+        status_message="",
+        attempt=claimed.attempt,
+        **more,
+    )
+
+
+def again(claimed, delay, **more):
+    return store.Finish(
+        id=claimed.id,
+        lease_token=claimed.lease_token,
+        state=store.State.QUEUED,
+        delay=delay,
+        attempt=claimed.attempt,
+        **more,
+    )
+
+
+def attempts(db):
+    with db.engine.connect() as connection:
+        return connection.execute(
+            select(tables.message_attempt).order_by(
+                tables.message_attempt.c.lease_token, tables.message_attempt.c.late
+            )
+        ).all()
+
+
+def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock):
+    request_id, (one,) = save(db, application, "ann@example.com")
+    claimed = store.claim(db, [one, uuid4()], lease=60)
+    assert claimed == {
+        one: store.Claimed(
+            id=one,
+            request_id=request_id,
+            application_id=application,
+            channel_type="EMAIL",
+            address="ann@example.com",
+            endpoint_id=None,
+            configuration='{"BodyOverride":"é"}',
+            variables=None,
+            queue=EMAIL,
+            attempt=1,
+            lease_token=1,
+            expires_at=clock() + timedelta(seconds=3600),
+            claimed_at=clock(),
+        )
+    }
+    assert store.claim(db, [one], lease=60) == {}
+    assert only(db, application, request_id).state == store.State.SENDING
+
+
+def test_a_recorded_result_is_final(db, application):
+    request_id, (one,) = save(db, application, "a@example.com")
+    claimed = store.claim(db, [one], lease=60)[one]
+    assert store.finish(db, [done(claimed, message_id="m1", updated_token="t2")]) == [True]
+    result = only(db, application, request_id)
+    assert (result.state, result.delivery_status, result.attempt) == ("DONE", "SUCCESSFUL", 1)
+    assert (result.message_id, result.updated_token) == ("m1", "t2")
+    assert store.claim(db, [one], lease=60) == {}
+    assert attempts(db) == []
+
+
+def test_a_retry_is_due_after_its_delay_and_not_before(db, application, clock):
+    _, (one,) = save(db, application, "a@example.com")
+    claimed = store.claim(db, [one], lease=60)[one]
+    failed = again(
+        claimed, 30, delivery_status="TEMPORARY_FAILURE", status_code=451, status_message="later"
+    )
+    store.finish(db, [failed])
+    clock.move(29.9)
+    assert store.claim(db, [one], lease=60) == {}
+    assert store.due(db, EMAIL, limit=10, again_after=10) == []
+    clock.move(0.2)
+    assert store.due(db, EMAIL, limit=10, again_after=10) == [store.Ring(one, EMAIL)]
+    second = store.claim(db, [one], lease=60)[one]
+    assert (second.attempt, second.lease_token) == (2, 2)
+    (attempt,) = attempts(db)
+    assert (attempt.result_id, attempt.attempt, attempt.status_code) == (one, 1, 451)
+    assert not attempt.late
+
+
+def test_what_is_held_does_not_count_and_keeps_its_status(db, application, clock):
+    request_id, (one,) = save(db, application, "a@example.com")
+    claimed = store.claim(db, [one], lease=60)[one]
+    store.finish(db, [again(claimed, 5, counted=False)])
+    result = only(db, application, request_id)
+    assert (result.state, result.delivery_status, result.attempt) == ("QUEUED", None, 0)
+    clock.move(5)
+    assert store.claim(db, [one], lease=60)[one].lease_token == 2
+    assert attempts(db) == []
+
+
+def test_a_late_result_changes_nothing_but_is_kept(db, application, clock):
+    request_id, (one,) = save(db, application, "a@example.com")
+    stale = store.claim(db, [one], lease=60)[one]
+    clock.move(61)
+    assert store.rescue(db, at_most_once=(), max_attempts=8) == 1
+    current = store.claim(db, [one], lease=60)[one]
+    assert store.finish(db, [done(stale)]) == [False]
+    assert only(db, application, request_id).state == store.State.SENDING
+    failed = again(
+        current, 1, delivery_status="TEMPORARY_FAILURE", status_code=451, status_message="later"
+    )
+    assert store.finish(db, [failed, done(stale)]) == [True, False]
+    history = attempts(db)
+    assert [(row.lease_token, row.late, row.delivery_status) for row in history] == [
+        (1, False, "UNKNOWN_FAILURE"),
+        (1, True, "SUCCESSFUL"),
+        (2, False, "TEMPORARY_FAILURE"),
+    ]
+
+
+def test_a_late_result_of_a_settled_row_is_kept(db, application, clock):
+    request_id, (one,) = save(db, application, "+14255550100", channel="SMS")
+    stale = store.claim(db, [one], lease=60)[one]
+    clock.move(61)
+    store.rescue(db, at_most_once={"SMS"}, max_attempts=8)
+    assert store.finish(db, [done(stale)]) == [False]
+    result = only(db, application, request_id)
+    assert (result.state, result.delivery_status) == ("DONE", "UNKNOWN_FAILURE")
+
+
+@pytest.mark.parametrize(
+    ("channel", "claims", "state", "words"),
+    [
+        ("EMAIL", 1, "QUEUED", "may have been delivered"),
+        ("SMS", 1, "DONE", "may have been delivered"),
+        ("EMAIL", 3, "DONE", "attempt 3 of 3"),
+    ],
+)
+def test_a_lost_worker_leaves_no_row_behind(db, application, clock, channel, claims, state, words):
+    request_id, (one,) = save(db, application, "a", channel=channel)
+    for _ in range(claims):
+        assert one in store.claim(db, [one], lease=60)
+        assert store.rescue(db, at_most_once={"SMS"}, max_attempts=3) == 0
+        clock.move(60)
+        assert store.rescue(db, at_most_once={"SMS"}, max_attempts=3) == 1
+    result = only(db, application, request_id)
+    assert (result.state, result.delivery_status) == (state, "UNKNOWN_FAILURE")
+    assert words in result.status_message
+    assert result.attempt == claims
+    assert len(attempts(db)) == claims
+
+
+def test_a_deadline_closes_what_was_not_sent(db, application, clock):
+    request_id, (one,) = save(db, application, "a@example.com", ttl=100)
+    claimed = store.claim(db, [one], lease=60)[one]
+    failed = again(
+        claimed, 50, delivery_status="TEMPORARY_FAILURE", status_code=451, status_message="later"
+    )
+    store.finish(db, [failed])
+    clock.move(100)
+    assert store.claim(db, [one], lease=60) == {}
+    assert store.expire(db) == 1
+    assert store.expire(db) == 0
+    result = only(db, application, request_id)
+    assert (result.state, result.delivery_status, result.status_code) == ("DONE", "TIMEOUT", 408)
+    assert result.status_message == ("The message could not be sent before its deadline; later")
+
+
+def test_rings_are_offered_oldest_first_once_and_again_when_nobody_answers(db, application, clock):
+    _, first = save(db, application, "a", "b")
+    clock.move(1)
+    _, second = save(db, application, "c")
+    assert store.due(db, EMAIL, limit=10, again_after=10) == [], "intake rings by itself"
+    clock.move(10)
+    offered = [ring.id for ring in store.due(db, EMAIL, limit=2, again_after=10)]
+    assert sorted(offered) == sorted(first)
+    assert [ring.id for ring in store.due(db, EMAIL, limit=2, again_after=10)] == second
+    assert store.due(db, EMAIL, limit=10, again_after=10) == []
+    clock.move(10)
+    assert len(store.due(db, EMAIL, limit=10, again_after=10)) == 3
+    assert store.due(db, "sendpoint.push", limit=10, again_after=10) == []
+
+
+def test_an_unrung_row_is_due_at_once(db, application):
+    _, (one, _) = save(db, application, "a", "b")
+    store.unring(db, [one])
+    assert [ring.id for ring in store.due(db, EMAIL, limit=10, again_after=10)] == [one]
+    store.unring(db, [])
+
+
+def test_an_idempotency_key_stores_once(db, application):
+    request_id, _ = save(db, application, "a", key="k", fingerprint="x")
+    twin, _ = save(db, application, "a", "b", key="k", fingerprint="y")
+    assert twin == store.Twin(request_id, "x")
+    assert len(store.results(db, application, request_id)) == 1
+    other = store.create_application(db, "other").id
+    assert save(db, other, "a", key="k")[0] != twin, "a key belongs to its application"
+
+
+def test_concurrent_twins_store_once(db, application):
+    barrier = threading.Barrier(4)
+    outcomes = []
+
+    def twin():
+        barrier.wait()
+        outcomes.append(save(db, application, "a", "b", key="k")[0])
+
+    threads = [threading.Thread(target=twin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [one for one in outcomes if not isinstance(one, store.Twin)]
+    assert len(winners) == 1
+    assert {one.request_id for one in outcomes if isinstance(one, store.Twin)} == set(winners)
+
+
+def test_concurrent_claims_share_the_rows_out(db, application):
+    _, ids = save(db, application, *(f"a{number}" for number in range(100)))
+    barrier = threading.Barrier(4)
+    claims = []
+
+    def claimer(order):
+        barrier.wait()
+        for start in range(0, 100, 20):
+            claims.extend(store.claim(db, order[start : start + 20], lease=60))
+
+    threads = [
+        threading.Thread(target=claimer, args=(order,))
+        for order in (ids, ids[::-1], ids[50:] + ids[:50], ids)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claims) == sorted(ids), "each exactly once"
+
+
+def test_a_refused_save_leaves_nothing(db, application):
+    one = intake.uuid7()
+    recipient = store.Recipient(id=one, position=0, channel_type="EMAIL", address="a", queue=EMAIL)
+    request = store.Request(request_id=one, application_id=application, body="{}", fingerprint="f")
+    with pytest.raises(IntegrityError):
+        store.save(db, request, [recipient, recipient], ttl=1, ring_again_after=1)
+    assert store.application_of(db, one) is None
+
+
+def test_results_belong_to_their_application(db, application):
+    request_id, _ = save(db, application, "a", "b")
+    other = store.create_application(db, "other").id
+    assert store.results(db, other, request_id) == []
+    assert store.pending(db, [request_id]) == {request_id}
+    assert store.application_of(db, request_id) == application
+    assert store.backlog(db) == {EMAIL: 2}
+
+
+def test_channels_are_replaced_and_counted(db, application):
+    store.set_channel(db, application, "EMAIL", adapter="smtp", settings={"host": "a"})
+    store.set_channel(
+        db, application, "EMAIL", adapter="smtp", settings={"host": "b"}, enabled=False
+    )
+    assert store.channels(db, application) == {
+        "EMAIL": store.Channel("EMAIL", "smtp", {"host": "b"}, False, 2)
+    }
+
+
+def test_endpoints_are_found_by_any_case_of_their_id(db, application):
+    request = wire.EndpointRequest(
+        Address="a@example.com",
+        ChannelType=wire.ChannelType.EMAIL,
+        OptOut="ALL",
+        Attributes={"Plan": ["gold"]},
+        User=wire.EndpointUser(UserId="u1", UserAttributes={"First": ["Ann"]}),
+    )
+    store.put_endpoint(db, application, "Phone-1", request)
+    found = store.endpoints(db, application, ["phone-1", "missing"])
+    assert set(found) == {"phone-1"}
+    endpoint = found["phone-1"]
+    assert (endpoint.Id, endpoint.Address, endpoint.OptOut) == ("Phone-1", "a@example.com", "ALL")
+    assert endpoint.EndpointStatus == "ACTIVE"
+    assert endpoint.User == request.User
+    assert endpoint.Attributes == {"Plan": ["gold"]}
+    store.put_endpoint(db, application, "PHONE-1", wire.EndpointRequest(Address="b"))
+    assert store.endpoints(db, application, ["phone-1"])["phone-1"].Address == "b"
+
+
+def test_opt_outs_are_by_channel_and_address(db, application):
+    store.add_opt_out(db, application, "SMS", "+1")
+    store.add_opt_out(db, application, "SMS", "+1")
+    asked = {("SMS", "+1"), ("VOICE", "+1"), ("SMS", "+2")}
+    assert store.opt_outs(db, application, asked) == {("SMS", "+1")}
+    assert store.opt_outs(db, application, ()) == set()
+
+
+def test_the_databases_own_clock_is_close_to_ours(database_url):
+    db = store.connect(database_url)
+    with db.engine.connect() as connection:
+        now, later = connection.execute(select(db.after(0), db.after(90.5))).one()
+    assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
+    assert abs(later - now - timedelta(seconds=90.5)) < timedelta(seconds=1)
+    db.close()
+
+
+def test_what_happened_to_a_request_is_one_indexed_query(db, application):
+    request_id, _ = save(db, application, "a")
+    plan = "EXPLAIN QUERY PLAN" if db.engine.dialect.name == "sqlite" else "EXPLAIN"
+    with db.engine.connect() as connection:
+        if db.engine.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
+        explained = " ".join(
+            str(row)
+            for row in connection.execute(
+                text(f"{plan} SELECT * FROM message_result WHERE request_id = :id"),
+                {"id": request_id.hex},
+            )
+        )
+    assert "ix_message_result_request_id" in explained
+
+
+@pytest.mark.parametrize("url", ["mysql://user:pw@host/db", "nonsense"])
+def test_other_databases_are_refused_without_showing_the_password(url):
+    with pytest.raises(Exception, match=r"database_url|URL") as caught:
+        store.connect(url)
+    assert "pw" not in str(caught.value)
