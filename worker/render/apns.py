@@ -77,7 +77,8 @@ def _payload(
     fill = content.filler(recipient, sources, variables)
     text = recipient.RawContent or message.RawContent
     if text:
-        return content.raw(text, fill)
+        filled: dict[str, Any] = fill.tree(content.raw(text))
+        return filled
     push = content.push(message, request, recipient, fill)
     if push.empty and message.Badge is None and not message.Sound:
         raise errors.Unrenderable(400, "The message has no content for this channel")

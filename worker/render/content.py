@@ -106,8 +106,8 @@ def extras(
     return merged
 
 
-def raw(text: str, fill: substitute.Fill) -> dict[str, Any]:
-    """The JSON object that a RawContent holds, variables filled in.
+def raw(text: str) -> dict[str, Any]:
+    """The JSON object that a RawContent holds, variables not yet filled in.
 
     Strings may stand in single quotes, as they do in Pinpoint's own examples for ADM and Baidu.
     """
@@ -120,8 +120,7 @@ def raw(text: str, fill: substitute.Fill) -> dict[str, Any]:
             raise errors.Unrenderable(400, "RawContent is not valid JSON") from None
     if not isinstance(value, dict):
         raise errors.Unrenderable(400, "RawContent is not a JSON object")
-    filled: dict[str, Any] = fill.tree(value)
-    return filled
+    return value
 
 
 def fit(payload: Mapping[str, Any], most: int, channel: str) -> None:

@@ -40,7 +40,7 @@ _INDEX = re.compile(r"\[(?P<index>[0-9]{1,9})\]")
 class _Variable(NamedTuple):
     source: str
     name: str
-    index: int
+    position: int
     escapable: bool
 
 
@@ -130,7 +130,9 @@ class Fill:
             if variable.name in scope:
                 found = scope[variable.name]
                 values = found if isinstance(found, list | tuple) else (found,)
-                return _written(values[variable.index]) if variable.index < len(values) else ""
+                return (
+                    _written(values[variable.position]) if variable.position < len(values) else ""
+                )
         return None
 
 

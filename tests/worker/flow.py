@@ -1,0 +1,182 @@
+"""A whole backend in virtual time: the real ledger, intake and dispatch; a broker that is a list,
+an adapter that plays a script, and a clock that is moved to whatever is due next."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+
+from adapters.contract import ChannelType, successful
+from worker import dispatch, intake, retry, runtime, settings, store, wire
+from worker.store import tables
+
+
+class Clock:
+    def __init__(self):
+        self.time = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+    def __call__(self):
+        return self.time
+
+    def move(self, seconds):
+        self.time += timedelta(seconds=seconds)
+
+
+class Rings:
+    """A broker's publishing end that keeps the rings; `broken` makes it a broker that is down."""
+
+    def __init__(self):
+        self.rung = []
+        self.broken = False
+
+    def ring(self, rings):
+        if self.broken:
+            return False
+        self.rung.extend(rings)
+        return True
+
+    def waiting(self, queue):
+        if self.broken:
+            raise ConnectionError
+        return sum(ring.queue == queue for ring in self.rung)
+
+    def close(self):
+        pass
+
+
+class Script:
+    """An adapter that plays what a test wrote: outcomes, or functions of the delivery, by address;
+    the last one again and again. `sent` are the deliveries."""
+
+    def __init__(self):
+        self.by_address = defaultdict(lambda: [successful(message_id="m")])
+        self.sent = []
+        self.closed = 0
+
+    def says(self, address, *outcomes):
+        self.by_address[address] = list(outcomes)
+
+    async def send(self, delivery):
+        self.sent.append(delivery)
+        outcomes = self.by_address[delivery.address]
+        outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return await outcome(delivery) if callable(outcome) else outcome
+
+    async def aclose(self):
+        self.closed += 1
+
+
+class Channels:
+    """Every channel goes to one adapter; `missing` are those that are not enabled."""
+
+    def __init__(self, adapter):
+        self.adapter = adapter
+        self.missing = set()
+        self.error = None
+
+    def of(self, application_id):
+        return {
+            name: store.Channel(name, "script", {}, True, 1)
+            for name in ChannelType
+            if name not in self.missing
+        }
+
+    cached = of
+
+    def open(self, application_id, channel):
+        if self.error is not None:
+            raise self.error
+        return self.adapter, None
+
+    def adapters(self):
+        return [self.adapter]
+
+
+class Backend:
+    def __init__(self, database_url, **changes):
+        self.clock = Clock()
+        self.rings = Rings()
+        self.adapter = Script()
+        config = settings.Settings(database_url=database_url, **changes)
+        self.runtime = runtime.Runtime(
+            settings=config,
+            db=store.connect(database_url, now=self.clock),
+            rings=self.rings,
+            policy=retry.Policy(max_attempts=config.max_attempts),
+            rng=random.Random(1),
+        )
+        self.channels = self.runtime.channels = Channels(self.adapter)
+        store.upgrade(self.runtime.db)
+        self.application = store.create_application(self.runtime.db, "shop").id
+
+    def close(self):
+        self.runtime.close()
+
+    def accept(self, *addresses, channel="CUSTOM", key=None, **members):
+        request = {
+            "MessageConfiguration": {"DefaultMessage": {"Body": "Hello"}},
+            "Addresses": {address: {"ChannelType": channel} for address in addresses},
+        } | members
+        return intake.accept(
+            self.runtime,
+            self.application,
+            wire.convert(request, wire.MessageRequest),
+            idempotency_key=key,
+        ).request_id
+
+    def work(self):
+        """Answer every ring, each of them twice: the second must find nothing to do."""
+        rung, self.rings.rung = self.rings.rung, []
+
+        async def deliver():
+            ids = [ring.id for ring in rung for _ in range(2)]
+            await asyncio.gather(*(dispatch.deliver(self.runtime, one) for one in ids))
+
+        asyncio.run(deliver())
+        return len(rung)
+
+    def settle(self, limit=200):
+        """Work, sweep and move the clock to what is due next until everything is DONE. Returns
+        the virtual seconds that it took."""
+        started = self.clock()
+        for _ in range(limit):
+            self.work()
+            if not self.rows_open():
+                return (self.clock() - started).total_seconds()
+            dispatch.sweep(self.runtime)
+            if self.rows_open() and not self.rings.rung:
+                self.clock.move(max(0.01, self._next_due()))
+        raise AssertionError(f"{self.rows_open()} rows are stuck")
+
+    def results(self, request_id):
+        return {
+            one.endpoint_id or one.address: one
+            for one in store.results(self.runtime.db, self.application, request_id)
+        }
+
+    def count(self, table):
+        with self.runtime.db.reading() as connection:
+            return connection.execute(select(func.count()).select_from(table)).scalar()
+
+    def rows_open(self):
+        row = tables.message_result.c
+        with self.runtime.db.reading() as connection:
+            return connection.execute(
+                select(func.count()).where(row.state != store.State.DONE)
+            ).scalar()
+
+    def _next_due(self):
+        row = tables.message_result.c
+        with self.runtime.db.reading() as connection:
+            soonest = connection.execute(
+                select(
+                    func.min(func.coalesce(row.lease_until, row.ring_at), type_=tables.Utc)
+                ).where(row.state != store.State.DONE)
+            ).scalar()
+        return (soonest - self.clock()).total_seconds()

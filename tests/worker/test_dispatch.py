@@ -1,0 +1,296 @@
+"""A message's life after it was accepted, in virtual time, on both databases."""
+
+import asyncio
+import logging
+
+import pytest
+
+from adapters.contract import (
+    Fault,
+    indeterminate,
+    permanent,
+    successful,
+    temporary,
+    throttled,
+)
+from tests.worker.flow import Backend
+from worker import dispatch, store
+from worker.store import tables
+
+
+@pytest.fixture
+def backend(database_url):
+    backend = Backend(database_url)
+    yield backend
+    backend.close()
+
+
+def ended(result):
+    return result.state, result.delivery_status, result.attempt
+
+
+def test_a_message_is_sent_once_and_recorded(backend):
+    request_id = backend.accept("a", "b")
+    backend.settle()
+    assert sorted(one.address for one in backend.adapter.sent) == ["a", "b"]
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "SUCCESSFUL", 1)
+    assert (result.status_code, result.message_id) == (200, "m")
+    (delivery,) = [one for one in backend.adapter.sent if one.address == "a"]
+    assert (delivery.id, delivery.request_id) == (str(result.id), str(request_id))
+    assert delivery.timeout == 30
+
+
+def test_a_temporary_failure_is_retried_with_the_same_provider_id(backend):
+    backend.adapter.says("a", temporary(451, "busy"), temporary(451, "busy"), successful())
+    request_id = backend.accept("a")
+    took = backend.settle()
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 3)
+    assert [one.attempt for one in backend.adapter.sent] == [1, 2, 3]
+    assert len({one.id for one in backend.adapter.sent}) == 1
+    assert took <= 2 + 4 + 1
+    assert backend.count(tables.message_attempt) == 2
+
+
+def test_attempts_are_bounded(backend):
+    backend.adapter.says("a", temporary(451, "busy"))
+    request_id = backend.accept("a")
+    backend.settle()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "PERMANENT_FAILURE", 8)
+    assert result.status_message == "Gave up after 8 attempts; the last said: busy"
+
+
+def test_a_throttled_message_waits_as_asked_and_shows_it(backend):
+    backend.adapter.says("a", *[throttled(429, "slow", retry_after=120)] * 20, successful())
+    request_id = backend.accept("a")
+    backend.work()
+    assert ended(backend.results(request_id)["a"]) == ("QUEUED", "THROTTLED", 0)
+    took = backend.settle()
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 1)
+    assert 20 * 120 <= took < 20 * 121
+
+
+def test_our_own_throttle_holds_without_a_trace(backend):
+    class Hold:
+        waits = [7.0, 0.0]
+
+        async def hold(self, claimed):
+            return self.waits.pop(0)
+
+    backend.runtime.throttle = Hold()
+    request_id = backend.accept("a")
+    backend.work()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("QUEUED", None, 0)
+    assert (result.due_at - backend.clock()).total_seconds() == pytest.approx(7, abs=0.01)
+    assert backend.adapter.sent == []
+    backend.settle()
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 1)
+
+
+def test_a_deadline_ends_the_waiting(backend):
+    backend.adapter.says("a", throttled(429, "slow", retry_after=3000))
+    request_id = backend.accept("a")
+    took = backend.settle()
+    assert ended(backend.results(request_id)["a"])[:2] == ("DONE", "TIMEOUT")
+    assert took <= backend.runtime.settings.message_ttl
+
+
+def test_a_message_that_nobody_picked_up_times_out(backend):
+    request_id = backend.accept("a")
+    backend.rings.rung.clear()
+    backend.clock.move(backend.runtime.settings.message_ttl)
+    backend.settle()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "TIMEOUT", 0)
+    assert backend.adapter.sent == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [
+        ("CUSTOM", ("DONE", "SUCCESSFUL", 2)),
+        ("SMS", ("DONE", "UNKNOWN_FAILURE", 1)),
+        ("VOICE", ("DONE", "UNKNOWN_FAILURE", 1)),
+    ],
+)
+def test_no_answer_is_settled_by_the_channels_policy(backend, channel, expected):
+    backend.adapter.says("+14255550100", indeterminate("silence"), successful())
+    request_id = backend.accept("+14255550100", channel=channel)
+    backend.settle()
+    assert ended(backend.results(request_id)["+14255550100"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [("CUSTOM", ("DONE", "SUCCESSFUL", 2)), ("SMS", ("DONE", "UNKNOWN_FAILURE", 1))],
+)
+def test_a_worker_that_dies_while_sending_loses_nothing(backend, channel, expected):
+    request_id = backend.accept("+14255550100", channel=channel)
+    (ring,) = backend.rings.rung
+    store.claim(backend.runtime.db, [ring.id], lease=60)  # and is never heard of again
+    backend.settle()
+    assert ended(backend.results(request_id)["+14255550100"]) == expected
+
+
+def test_a_message_that_kills_its_worker_does_so_a_bounded_number_of_times(backend):
+    request_id = backend.accept("a")
+    (ring,) = backend.rings.rung
+    for _ in range(8):
+        assert store.claim(backend.runtime.db, [ring.id], lease=60)
+        backend.clock.move(60)
+        dispatch.sweep(backend.runtime)
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "UNKNOWN_FAILURE", 8)
+    assert "8 of 8" in result.status_message
+
+
+def test_a_worker_that_comes_back_from_the_dead_cannot_overwrite(backend):
+    async def stall(_):
+        backend.clock.move(61)
+        dispatch.sweep(backend.runtime)
+        return permanent(550, "too late", fault=Fault.RECIPIENT)
+
+    backend.adapter.says("a", stall, successful(message_id="second"))
+    request_id = backend.accept("a")
+    backend.settle()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "SUCCESSFUL", 2)
+    assert result.message_id == "second"
+
+
+def test_lost_rings_are_rung_again(backend):
+    request_id = backend.accept("a", "b")
+    backend.rings.rung.clear()
+    took = backend.settle()
+    assert {one.state for one in backend.results(request_id).values()} == {"DONE"}
+    assert took <= backend.runtime.settings.ring_again_after + 1
+
+
+def test_a_broker_that_is_down_costs_time_and_nothing_else(backend):
+    backend.rings.broken = True
+    request_id = backend.accept("a")
+    dispatch.sweep(backend.runtime)
+    assert backend.work() == 0
+    backend.rings.broken = False
+    dispatch.sweep(backend.runtime)
+    assert backend.work() == 1, "rung at the first sweep, not after ring_again_after"
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 1)
+
+
+def test_the_sweep_fills_the_window_and_no_more(sqlite_url):
+    backend = Backend(sqlite_url, window=30)
+    for _ in range(2):
+        backend.accept(*(f"a{number}" for number in range(50)))
+    backend.rings.rung.clear()
+    backend.clock.move(60)
+    dispatch.sweep(backend.runtime)
+    assert len(backend.rings.rung) == 30
+    dispatch.sweep(backend.runtime)
+    assert len(backend.rings.rung) == 30
+    backend.settle()
+    assert len(backend.adapter.sent) == 100
+    backend.close()
+
+
+def test_an_adapter_that_raises_is_an_unknown_outcome(backend, caplog):
+    backend.adapter.says("a", RuntimeError("secret-token"), successful())
+    request_id = backend.accept("a")
+    with caplog.at_level(logging.ERROR):
+        backend.work()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("QUEUED", "UNKNOWN_FAILURE", 1)
+    assert "secret-token" not in result.status_message
+    assert "Script broke its contract" in caplog.text
+
+
+def test_an_adapter_that_never_answers_is_cut_off(sqlite_url):
+    backend = Backend(sqlite_url, lease=0.02)  # a send has half of it, and a second of grace
+
+    async def hang(_):
+        await asyncio.Event().wait()
+
+    backend.adapter.says("a", hang)
+    request_id = backend.accept("a")
+    backend.work()
+    assert backend.results(request_id)["a"].delivery_status == "UNKNOWN_FAILURE"
+    backend.close()
+
+
+def test_content_that_cannot_be_rendered_fails_its_recipient_alone(backend):
+    request_id = backend.accept(
+        "+14255550100",
+        channel="SMS",
+        MessageConfiguration={"SMSMessage": {"Body": "x" * 1601}},
+    )
+    backend.settle()
+    result = backend.results(request_id)["+14255550100"]
+    assert ended(result) == ("DONE", "PERMANENT_FAILURE", 1)
+    assert backend.adapter.sent == []
+
+
+def test_a_channel_taken_away_after_acceptance_answers_as_pinpoint_does(backend):
+    request_id = backend.accept("a")
+    backend.channels.missing = {"CUSTOM"}
+    backend.settle()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("DONE", "PERMANENT_FAILURE", 1)
+    assert "No channel of type CUSTOM is enabled" in result.status_message
+
+
+def test_wrong_channel_settings_are_retried_until_they_are_mended(backend, caplog):
+    backend.channels.error = ValueError("host is missing")
+    request_id = backend.accept("a")
+    backend.work()
+    result = backend.results(request_id)["a"]
+    assert ended(result) == ("QUEUED", "TEMPORARY_FAILURE", 1)
+    assert "host is missing" in caplog.text
+    backend.channels.error = None
+    backend.settle()
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 2)
+
+
+def test_a_draining_worker_claims_nothing_and_remembers_the_rings(backend):
+    backend.runtime.draining = True
+    request_id = backend.accept("a")
+    (ring,) = backend.rings.rung
+    backend.work()
+    assert ended(backend.results(request_id)["a"]) == ("QUEUED", None, 0)
+    assert set(backend.runtime.unanswered) == {ring.id}
+    store.unring(backend.runtime.db, backend.runtime.unanswered)
+    backend.runtime.draining = False
+    dispatch.sweep(backend.runtime)
+    assert [one.id for one in backend.rings.rung] == [ring.id]
+
+
+def test_a_result_is_recorded_although_the_database_was_away(backend):
+    class Flaky:
+        failures = 3
+
+        def __init__(self, batch):
+            self.batch = batch
+
+        async def put(self, finish):
+            if self.failures:
+                self.failures -= 1
+                raise store.Unavailable("UPDATE", None, OSError())
+            return await self.batch.put(finish)
+
+    backend.runtime.finishes = Flaky(backend.runtime.finishes)
+    request_id = backend.accept("a")
+    backend.work()
+    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 1)
+    assert len(backend.adapter.sent) == 1
+
+
+def test_no_address_and_no_body_reaches_a_log(backend, caplog):
+    backend.adapter.says("secret@example.com", temporary(451, "busy"), successful())
+    with caplog.at_level(logging.DEBUG):
+        backend.accept(
+            "secret@example.com",
+            MessageConfiguration={"DefaultMessage": {"Body": "top secret"}},
+        )
+        backend.settle()
+    assert "attempted" in caplog.text
+    assert "secret" not in caplog.text
