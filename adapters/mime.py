@@ -27,7 +27,7 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
 _ADDR_SPEC = re.compile(rf'({_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*")@([^@\s]+)')
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[(?:[0-9.]{{7,15}}|IPv6:[0-9A-Fa-f:.]{{2,45}})\]")
-_MAILBOX = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^<>]*?)\s*<([^<>]*)>\s*')
+_MAILBOX = re.compile(r'("(?:[^"\\]|\\.)*"[ \t]*|[^<>]*)<([^<>]*)>')
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _ENCODED_WORDS = re.compile(
     r"=\?[!->@-~]+\?[bBqQ]\?[!->@-~]*\?=(?: =\?[!->@-~]+\?[bBqQ]\?[!->@-~]*\?=)*"
@@ -83,7 +83,7 @@ def addr_spec(text: str) -> str:
     in ASCII (IDNA 2008). The local part may still be non-ASCII, which needs SMTPUTF8.
     """
     found = _ADDR_SPEC.fullmatch(text)
-    if found is None or not text.isprintable():
+    if found is None or not text.isprintable() or len(text) > 254:
         raise ValueError("not an email address")
     local, domain = found.groups()
     if not domain.isascii():
@@ -100,10 +100,11 @@ def addr_spec(text: str) -> str:
 
 def mailbox(text: str) -> tuple[str, str]:
     """Display name and addr-spec of `a@b`, `<a@b>`, `Name <a@b>` or `"Name, quoted" <a@b>`."""
+    text = text.strip(" \t")
     found = _MAILBOX.fullmatch(text)
     if found is None:
-        return "", addr_spec(text.strip(" "))
-    name, address = found.groups()
+        return "", addr_spec(text)
+    name, address = found[1].strip(" \t"), found[2]
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     return name, addr_spec(address)

@@ -235,8 +235,8 @@ class Smtp:
                         reply = await _content(connection.client, letter.data)
                 except _TROUBLE:
                     return indeterminate("The relay took the message and did not answer"), False
-            out_of_step = _row(reply).status is _UNKNOWN
             done = reply.stage == "content" and 200 <= reply.code < 300
+            out_of_step = not done and _row(reply).status is _UNKNOWN
             refused_cleanly = reply.code >= 400 and reply.code != 421 and not out_of_step
             keep = done or (refused_cleanly and reply.stage != "connect")
             connection.unfinished = not done

@@ -91,6 +91,25 @@ def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.Mess
     )
 
 
+def outcomes(runtime: Runtime, application_id: str, request_id: UUID) -> wire.MessageOutcomes:
+    """What became of a request by now, as the database has it.
+
+    Raises `NotFound` if this application has no such request.
+    """
+    results = store.results(runtime.db, application_id, request_id)
+    if not results:
+        raise wire.NotFound("Resource not found")
+    return wire.MessageOutcomes(
+        ApplicationId=application_id,
+        RequestId=str(request_id),
+        Settled=all(one.state == store.State.DONE for one in results),
+        Result={one.address: _outcome(one) for one in results if one.endpoint_id is None},
+        EndpointResult={
+            one.endpoint_id: _outcome(one) for one in results if one.endpoint_id is not None
+        },
+    )
+
+
 def is_settled(runtime: Runtime, request_id: UUID) -> bool:
     """Whether every recipient's outcome is final."""
     return not store.pending(runtime.db, [request_id])
@@ -198,4 +217,20 @@ def _endpoint_result(one: store.Result) -> wire.EndpointMessageResult:
         StatusMessage=result.StatusMessage,
         MessageId=result.MessageId,
         UpdatedToken=result.UpdatedToken,
+    )
+
+
+def _outcome(one: store.Result) -> wire.MessageOutcome:
+    queued = one.state == store.State.QUEUED
+    return wire.MessageOutcome(
+        State=one.state,
+        DeliveryStatus=DeliveryStatus(one.delivery_status) if one.delivery_status else None,
+        StatusCode=one.status_code,
+        StatusMessage=one.status_message,
+        MessageId=one.message_id,
+        UpdatedToken=one.updated_token,
+        Attempts=one.attempt,
+        ChannelType=one.channel_type,
+        DueAt=one.due_at.isoformat(timespec="milliseconds") if queued else None,
+        Address=None if one.endpoint_id is None else one.address,
     )

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import kombu
 from kombu import pools
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from kombu.transport import memory, redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
@@ -152,6 +152,13 @@ class Rings:
             connect_timeout=2,
         )
         self._producers = pools.Producers(limit=8)[self._connection]
+        # A full or read-only Redis answers with what kombu calls channel errors.
+        self._errors = (
+            KombuError,
+            OSError,
+            *self._connection.connection_errors,
+            *self._connection.channel_errors,
+        )
         self._quiet_until = 0.0
 
     def ring(self, rings: Sequence[store.Ring]) -> bool:
@@ -163,7 +170,7 @@ class Rings:
             with self._producers.acquire(block=True, timeout=2) as producer, producer.batch():
                 for one in rings:
                     self._publish(producer, one)
-        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+        except self._errors as error:
             self._quiet_until = time.monotonic() + _QUIET
             _log.warning("The broker did not take %d rings: %s", len(rings), type(error).__name__)
             return False
@@ -178,7 +185,7 @@ class Rings:
                 return int(declared.message_count)
         except self._connection.channel_errors:
             return 0  # nobody has rung on it yet
-        except (OperationalError, OSError, *self._connection.connection_errors) as error:
+        except self._errors as error:
             raise ConnectionError(type(error).__name__) from error
 
     def close(self) -> None:

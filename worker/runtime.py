@@ -170,5 +170,10 @@ def open_runtime(settings: Settings) -> Runtime:
         settings=settings,
         db=store.connect(settings.database_url),
         rings=Rings(settings.broker_url),
-        policy=retry.Policy(max_attempts=settings.max_attempts),
+        policy=retry.Policy(
+            max_attempts=settings.max_attempts,
+            backoff_base=settings.backoff_base,
+            backoff_cap=settings.backoff_cap,
+            throttle_pause=min(5.0, settings.backoff_cap),
+        ),
     )

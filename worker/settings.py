@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     message_ttl: float = 86400.0
     """From acceptance to the deadline after which a message is not sent any more."""
     max_attempts: int = 8
+    backoff_base: float = 2.0
+    """The longest pause before the second attempt; it doubles with each that follows."""
+    backoff_cap: float = 900.0
+    """The longest pause between two attempts, unless the provider asks for more."""
     lease: float = 60.0
     """How long a worker holds a message before the others take it for lost. A send takes at most
     half of it."""
@@ -55,7 +59,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for network in self.allow_from:
             ip_network(network)
-        for name in ("message_ttl", "lease", "sweep_interval", "ring_again_after", "drain"):
+        for name in (
+            "message_ttl",
+            "backoff_base",
+            "backoff_cap",
+            "lease",
+            "sweep_interval",
+            "ring_again_after",
+            "drain",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
         for name in ("max_attempts", "concurrency", "window"):

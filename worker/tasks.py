@@ -23,6 +23,8 @@ from worker.pool import LoopPool
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
+# A line per ring says nothing that our line per attempt does not say better.
+logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 
 
 class DeliveryPool(LoopPool):
@@ -96,12 +98,12 @@ def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
     """Run a worker process until it is told to stop (SIGTERM: drain; SIGQUIT: at once)."""
     celery_app(settings).worker_main(
         [
+            "--quiet",
             "worker",
             "--without-gossip",
             "--without-mingle",
             f"--queues={','.join(queues)}",
             f"--loglevel={settings.log_level}",
-            "--quiet",
         ]
     )
 

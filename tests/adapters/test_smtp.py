@@ -8,6 +8,7 @@ import datetime as dt
 import ipaddress
 import ssl
 import uuid
+from email import message_from_bytes, policy
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
@@ -600,7 +601,11 @@ class TestSmtp(AdapterContract):
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    """A certificate for 127.0.0.1 that signs itself: (file of the CA, server's context)."""
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+def self_signed(folder):
+    """A certificate for 127.0.0.1 that signs itself: (file to trust it by, server's context)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
     now = dt.datetime.now(dt.UTC)
@@ -617,7 +622,6 @@ def authority(tmp_path_factory):
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    folder = tmp_path_factory.mktemp("tls")
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     (folder / "ca.pem").write_bytes(pem)
     private = key.private_bytes(
@@ -739,6 +743,16 @@ def test_a_raw_message_arrives_byte_for_byte():
     outcome, envelopes = through_aiosmtpd(RawEmail(data=raw))
     assert outcome.message_id == "own@acme.example"
     assert envelopes[0].original_content == raw
+
+
+def test_a_built_message_arrives_as_it_was_built():
+    _, envelopes = through_aiosmtpd(email(text=Part(data=".\n.hidden\nGrüße\n")))
+    parsed = message_from_bytes(envelopes[0].original_content, policy=policy.SMTP)
+    assert envelopes[0].mail_from == "news@acme.example"
+    assert parsed["From"] == "Acme <news@acme.example>"
+    assert parsed["To"] == "jo@example.org"
+    assert parsed["Subject"] == "Hello"
+    assert parsed.get_content() == ".\r\n.hidden\r\nGrüße\r\n"
 
 
 def test_a_long_html_part_passes_a_server_that_counts_line_lengths():

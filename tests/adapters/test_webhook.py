@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import ipaddress
 import json
-import logging
 import time
 import uuid
 
@@ -20,6 +19,7 @@ from aiohttp import web
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outcome
 from adapters.messages import Custom, Sms
 from adapters.webhook import Webhook, _permitted
+from tests.adapters import test_smtp
 from tests.contracts.adapter import AdapterContract, Answer
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
@@ -44,12 +44,12 @@ class Receiver:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def start(self):
+    async def start(self, tls=None):
         self._runner = web.ServerRunner(
             web.Server(self._serve, access_log=None), shutdown_timeout=0
         )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
 
@@ -269,14 +269,19 @@ def test_an_endless_answer_is_read_to_a_limit_and_told_in_short():
 
 def test_an_answer_whose_body_never_ends_still_counts():
     async def scene(adapter, receiver):
+        enough = asyncio.Event()
+
         async def answer(request):
             response = web.StreamResponse(status=200)
             await response.prepare(request)
             await response.write(b"thanks")
-            await asyncio.Event().wait()
+            await enough.wait()
+            return response
 
         receiver.answer = answer
-        return await adapter.send(delivery(timeout=1.0))
+        outcome = await adapter.send(delivery(timeout=1.0))
+        enough.set()
+        return outcome
 
     outcome = run(scene)
     assert (outcome.status, outcome.status_code) == (SUCCESSFUL, 200)
@@ -387,6 +392,37 @@ def test_no_way_to_write_loopback_gets_connected(host):
         assert outcome.fault is Fault.CREDENTIALS
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0x7f.1"])
+def test_loopback_gets_no_tls_connection_either(host):
+    async def scene(adapter, receiver):
+        adapter = Webhook(url=f"https://{host}:{receiver.port}/hook")
+        try:
+            return await adapter.send(delivery())
+        finally:
+            await adapter.aclose()
+
+    outcome = run(scene)
+    assert (outcome.status, outcome.status_code) == (PERMANENT, 403)
+
+
+def test_a_certificate_nobody_vouches_for_is_not_accepted(tmp_path):
+    _, context = test_smtp.self_signed(tmp_path)
+
+    async def go():
+        receiver = Receiver()
+        await receiver.start(tls=context)
+        adapter = webhook(receiver.port, url=f"https://127.0.0.1:{receiver.port}/hook")
+        try:
+            return await adapter.send(delivery()), receiver.requests
+        finally:
+            await adapter.aclose()
+            await receiver.stop()
+
+    outcome, requests = asyncio.run(go())
+    assert (outcome.status, outcome.fault) == (TEMPORARY, Fault.PROVIDER)
+    assert requests == []
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -425,31 +461,28 @@ class WebhookPeer:
     def delivery(self, *, timeout=20.0):
         return delivery(timeout=timeout)
 
+    SAID = {
+        Answer.ACCEPTS: (200, ""),
+        Answer.RATE_LIMITS: (429, f"{SECRET} Bearer pa55-word"),
+        Answer.FAILS: (503, ""),
+        Answer.STAYS_SILENT: (200, ""),
+        Answer.REFUSES_RECIPIENT: (422, "user-77@example.org is not an address"),
+        Answer.GONE: (410, ""),
+        Answer.UNKNOWN_CODE: (499, ""),
+        Answer.WAITS: (200, ""),
+    }
+    WRITTEN = {Answer.HANGS_UP: b"", Answer.GARBAGE: b"\x00\x01 what?\r\n\r\n"}
+
     def will(self, answer):
         self.reached.clear()
         self.go_on.set()
-        match answer:
-            case Answer.ACCEPTS:
-                self.receiver.says(200)
-            case Answer.RATE_LIMITS:
-                self.receiver.says(429, f"{SECRET} Bearer pa55-word", **{"Retry-After": "3600"})
-            case Answer.FAILS:
-                self.receiver.says(503)
-            case Answer.STAYS_SILENT:
-                self.go_on.clear()
-            case Answer.HANGS_UP:
-                self.receiver.writes(b"")
-            case Answer.REFUSES_RECIPIENT:
-                self.receiver.says(422, "user-77@example.org is not an address")
-            case Answer.GONE:
-                self.receiver.says(410)
-            case Answer.UNKNOWN_CODE:
-                self.receiver.says(499)
-            case Answer.GARBAGE:
-                self.receiver.writes(b"\x00\x01 what?\r\n\r\n")
-            case Answer.WAITS:
-                self.receiver.says(200)
-                self.go_on.clear()
+        if answer in {Answer.STAYS_SILENT, Answer.WAITS}:
+            self.go_on.clear()
+        if answer in self.WRITTEN:
+            self.receiver.writes(self.WRITTEN[answer])
+        else:
+            more = {"Retry-After": "3600"} if answer is Answer.RATE_LIMITS else {}
+            self.receiver.says(*self.SAID[answer], **more)
 
     async def stop_listening(self):
         await self.receiver.stop()

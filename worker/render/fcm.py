@@ -121,14 +121,14 @@ def _options(
 
 def _add_options(sent: dict[str, Any], options: dict[str, Any]) -> None:
     """Add the options that the message does not have yet, under either spelling."""
-    android = _object(sent, "android")
+    given = _object(sent, "android")
     missing = {
         key: value
         for key, value in options.items()
-        if key not in android and _CAMEL.get(key) not in android
+        if key not in given and _CAMEL.get(key) not in given
     }
     if missing:
-        sent["android"] = {**android, **missing}
+        sent["android"] = {**given, **missing}
 
 
 def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:

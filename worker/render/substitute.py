@@ -33,7 +33,7 @@ _TAG = re.compile(
     r"|(?P<other>\{\{)"
 )
 _PARTS = re.compile(_PART)
-_WORD = re.compile(r"\{*\s*(?P<word>[#/^>!&~*]?\s?[\w.-]{1,30})")
+_HELPER = re.compile(r"\{*\s*(?P<word>[#/^>&~*]?\s?[A-Za-z][\w.-]{0,29})(?=[^{}]*\}\})")
 _INDEX = re.compile(r"\[(?P<index>[0-9]{1,9})\]")
 
 
@@ -183,7 +183,7 @@ def _variable(source: str, path: str, *, escapable: bool) -> _Variable:
 
 
 def _problem(text: str, start: int) -> str:
-    """What is wrong there, naming the helper and nothing after it."""
-    word = _WORD.match(text, start)
+    """What is wrong there, naming the helper, if it is one, and nothing after it."""
+    word = _HELPER.match(text, start)
     what = f"{{{{{word['word']}}}}}" if word else "{{"
     return f"{what} cannot be rendered: only {{{{variable}}}} is supported"

@@ -1,6 +1,6 @@
-"""Pinpoint's shapes under Pinpoint's names.
+"""Pinpoint's shapes under Pinpoint's names, and in `outcomes` a few of our own.
 
-`tests/test_wire.py` holds every member of them against botocore's own service model.
+`tests/test_wire.py` holds every member of Pinpoint's against botocore's own service model.
 """
 
 from worker.wire.codec import convert, decode, encode
@@ -27,6 +27,7 @@ from worker.wire.messages import (
     SMSMessage,
     VoiceMessage,
 )
+from worker.wire.outcomes import MessageOutcome, MessageOutcomes
 from worker.wire.parts import (
     EndpointDemographic,
     EndpointLocation,
@@ -78,6 +79,8 @@ __all__ = [
     "GCMMessage",
     "MessageBody",
     "MessageHeader",
+    "MessageOutcome",
+    "MessageOutcomes",
     "MessageRequest",
     "MessageResponse",
     "MessageResult",

@@ -1,0 +1,148 @@
+"""Real workers against real PostgreSQL, Redis and SMTP, and what happens when they are killed."""
+
+import time
+from collections import Counter
+
+import pytest
+import redis
+
+from tests.edges import processes
+from worker import plan, store
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def mailbox():
+    with processes.mail_server() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def deploy(postgresql_url, redis_url, mailbox, tmp_path):
+    deployments = []
+
+    def deploy(**changes):
+        deployments.append(
+            processes.Deployment(postgresql_url, redis_url, mailbox, tmp_path, **changes)
+        )
+        return deployments[-1]
+
+    yield deploy
+    for deployment in deployments:
+        deployment.close()
+
+
+def statuses(results):
+    return Counter((one.state, one.delivery_status) for one in results)
+
+
+def test_two_workers_deliver_each_of_2000_exactly_once(deploy, mailbox):
+    deployment = deploy()
+    for _ in range(2):
+        deployment.start_worker()
+    requests = deployment.accept(2000)
+    deployment.wait(requests)
+    results = deployment.results(requests)
+    assert statuses(results) == {("DONE", "SUCCESSFUL"): 2000}
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert len(mailbox.by_recipient) == 2000
+    assert {f"<{one.message_id}>".encode() for one in results} == set(mailbox.by_message_id)
+    assert all(worker.stop() == 0 for worker in deployment.workers)
+
+
+def test_a_worker_killed_half_way_loses_nothing(deploy, mailbox):
+    deployment = deploy(lease=5)
+    half = mailbox.when(1000)
+    victim, survivor = deployment.start_worker(), deployment.start_worker()
+    requests = deployment.accept(2000)
+    assert half.wait(60)
+    victim.kill()
+    deployment.wait(requests)
+    assert statuses(deployment.results(requests)) == {("DONE", "SUCCESSFUL"): 2000}
+    assert len(mailbox.by_recipient) == 2000
+    # The one window that nobody can close: sent by the victim, its result not yet committed.
+    # Only such a message may arrive twice, and its row says so.
+    twice = {one for one, count in mailbox.by_recipient.items() if count > 1}
+    assert twice <= deployment.rescued()
+    assert set(mailbox.by_recipient.values()) <= {1, 2}
+    assert survivor.process.poll() is None
+
+
+def test_redis_flushed_half_way_loses_and_doubles_nothing(deploy, mailbox, redis_url):
+    deployment = deploy(ring_again_after=3)
+    half = mailbox.when(1000)
+    for _ in range(2):
+        deployment.start_worker()
+    requests = deployment.accept(2000)
+    assert half.wait(60)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    deployment.wait(requests)
+    assert statuses(deployment.results(requests)) == {("DONE", "SUCCESSFUL"): 2000}
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert len(mailbox.by_recipient) == 2000
+
+
+def test_redis_restarted_empty_and_connections_cut_stop_no_worker(
+    deploy, mailbox, redis_server, redis_url
+):
+    deployment = deploy(ring_again_after=3)
+    quarter, half = mailbox.when(500), None
+    for _ in range(2):
+        deployment.start_worker()
+    requests = deployment.accept(2000)
+    assert quarter.wait(60)
+    with redis.Redis.from_url(redis_url) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    half = mailbox.when(1000)
+    assert half.wait(60)
+    redis_server.crash()
+    requests += deployment.accept(100, start=5000)  # accepted while there is no broker
+    redis_server.start()
+    deployment.wait(requests, seconds=90)
+    assert statuses(deployment.results(requests)) == {("DONE", "SUCCESSFUL"): 2100}
+    assert set(mailbox.by_recipient.values()) == {1}
+
+
+def test_sigterm_finishes_what_is_in_flight_and_gives_back_the_rest(deploy, mailbox):
+    deployment = deploy()
+    some = mailbox.when(200)
+    first = deployment.start_worker()
+    requests = deployment.accept(1500)
+    assert some.wait(60)
+    assert first.stop() == 0
+    delivered = sum(mailbox.by_recipient.values())
+    results = deployment.results(requests)
+    assert statuses(results) == {
+        ("DONE", "SUCCESSFUL"): delivered,
+        ("QUEUED", None): 1500 - delivered,
+    }
+    assert delivered < 1500, "it stopped before everything was sent"
+    started = time.monotonic()
+    deployment.start_worker()
+    deployment.wait(requests)
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert time.monotonic() - started < 60
+
+
+def test_plain_celery_starts_the_same_worker(deploy, mailbox):
+    deployment = deploy()
+    worker = deployment.start_worker(processes.CELERY)
+    requests = deployment.accept(300)
+    deployment.wait(requests)
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert worker.stop() == 0
+
+
+def test_a_worker_can_be_dedicated_to_a_queue(deploy, mailbox):
+    deployment = deploy()
+    requests = deployment.accept(10)
+    push = deployment.start_worker((*processes.SENDPOINT, "--queues", "push"))
+    push.said("ready")
+    time.sleep(1)  # what must not happen has no event to wait for
+    assert statuses(deployment.results(requests)) == {("QUEUED", None): 10}
+    deployment.start_worker((*processes.SENDPOINT, "--queues", "email"))
+    deployment.wait(requests)
+    assert store.backlog(deployment.db) == {}
+    assert "sendpoint.email" in plan.QUEUES

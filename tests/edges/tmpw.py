@@ -1,0 +1,2 @@
+from worker import settings, tasks
+tasks.run(settings.load())

@@ -1,0 +1,85 @@
+"""`sendpoint api`, `sendpoint worker`, `sendpoint sweep`: the processes of a deployment."""
+
+from __future__ import annotations
+
+import socket
+
+import click
+import msgspec
+
+from worker import dispatch, http, plan, tasks
+from worker.cli import session, show
+from worker.settings import Settings
+
+_PREFIX = "sendpoint."
+_PING_SECONDS = 3.0
+
+
+@click.command()
+@click.option("--host", help="Where to listen; else SENDPOINT_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Else SENDPOINT_PORT; 0 is a free one.")
+def api(host: str | None, port: int | None) -> None:
+    """Serve the API. Workers deliver what it accepts: `sendpoint worker`."""
+    settings = session.load()
+    session.require_shared_broker(settings)
+    session.log(settings)
+    with session.opened(settings) as held, session.until_stopped():
+        http.serve(
+            held,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+            on_ready=lambda url: show.say(f"Listening on {url}"),
+        )
+
+
+def _queues(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Full names of queues that are given by their last part."""
+    if text is None:
+        return plan.QUEUES
+    names = tuple(_PREFIX + part.strip().removeprefix(_PREFIX) for part in text.split(","))
+    for name in names:
+        if name not in plan.QUEUES:
+            known = ", ".join(one.removeprefix(_PREFIX) for one in plan.QUEUES)
+            raise click.BadParameter(f"{name.removeprefix(_PREFIX)!r} is none of {known}")
+    return names
+
+
+@click.command()
+@click.option(
+    "--queues", callback=_queues, metavar="NAME,...", help="Deliver these only (push,email,...)."
+)
+@click.option("--concurrency", type=click.IntRange(1), help="Messages in flight at once.")
+@click.option("--ping", is_flag=True, help="Ask this host's running worker if it is well.")
+def worker(queues: tuple[str, ...], concurrency: int | None, ping: bool) -> None:
+    """Deliver messages until SIGTERM, then finish what is in flight. Run one for each core."""
+    settings = session.load()
+    session.require_shared_broker(settings)
+    if ping:
+        _ping(settings)
+        return
+    with session.opened(settings):
+        pass  # to say what is wrong with the database before it is only a line in a log
+    session.log(settings)
+    if concurrency is not None:
+        settings = msgspec.structs.replace(settings, concurrency=concurrency)
+    tasks.run(settings, queues=queues)
+
+
+@click.command()
+def sweep() -> None:
+    """Sweep once, as every worker does each second: expired, lost and due messages."""
+    settings = session.load()
+    session.log(settings)
+    with session.opened(settings) as held:
+        found = dispatch.sweep(held)
+    show.say(f"Swept: {found} messages rung for, taken back or expired")
+    if settings.embedded:
+        show.say("Nobody hears rings with memory://; `sendpoint up` rings for itself", "yellow")
+
+
+def _ping(settings: Settings) -> None:
+    name = f"celery@{socket.gethostname()}"
+    inspected = tasks.celery_app(settings).control.inspect([name], timeout=_PING_SECONDS)
+    if not inspected.ping():
+        raise click.ClickException(f"No worker answers on this host as {name}")
+    show.say(f"{name} is well", "green")

@@ -1,0 +1,29 @@
+"""Reading a request's body, within Pinpoint's limit."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from worker import wire
+
+MAX_BODY = 7 * 1024 * 1024  # Pinpoint: 7 MB
+
+
+async def read(request: Request) -> bytes:
+    """The whole body.
+
+    Raises `PayloadTooLarge` as soon as the body says or shows that it is, `BadRequest` for one
+    that is compressed, and Starlette's `ClientDisconnect` if the client leaves halfway.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise wire.BadRequest("Content-Encoding: a request body must not be encoded")
+    too_large = wire.PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes")
+    if int(request.headers.get("content-length", "0")) > MAX_BODY:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise too_large
+    return bytes(body)

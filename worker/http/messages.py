@@ -1,0 +1,114 @@
+"""SendMessages, and asking what became of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import time
+from urllib.parse import unquote
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker import intake, wire
+from worker.http import body
+from worker.http.edge import Edge
+from worker.runtime import Runtime
+
+PATH = "/v1/apps/{application_id}/messages"
+
+_KEY = re.compile(r"[\x20-\x7e]{1,200}")
+_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
+
+
+async def send(edge: Edge, request: Request) -> Response:
+    """Pinpoint's SendMessages: accept, wait a bounded time for the outcomes, answer.
+
+    `Prefer: wait=N` (RFC 7240) lowers the time that `Settings.wait` allows. The answer's
+    `RequestId` is the stored request's, and so the first one's for a repetition; the header
+    `x-amzn-RequestId` is this call's own.
+    """
+    application_id = _application_id(request)
+    content = await body.read(request)
+    key = _idempotency_key(request, content)
+    accepted = await edge.run(_accept, edge.runtime, application_id, content, key)
+    await _wait(edge, request, accepted.request_id)
+    answer = await edge.run(intake.answer, edge.runtime, application_id, accepted.request_id)
+    return _json(answer)
+
+
+async def outcomes(edge: Edge, request: Request) -> Response:
+    """What became of a request by now. Pinpoint has no such operation."""
+    application_id, request_id = _application_id(request), _request_id(request)
+    return _json(await edge.run(intake.outcomes, edge.runtime, application_id, request_id))
+
+
+def _accept(
+    runtime: Runtime, application_id: str, content: bytes, key: str | None
+) -> intake.Accepted:
+    request = wire.decode(content, wire.MessageRequest)
+    return intake.accept(runtime, application_id, request, idempotency_key=key)
+
+
+async def _wait(edge: Edge, request: Request, request_id: UUID) -> None:
+    """Until every outcome is final, the time is up, or the client is gone."""
+    seconds = _seconds(request, edge.runtime.settings.wait)
+    if seconds <= 0:
+        return
+    give_up = time.monotonic() + seconds
+    for pause in intake.pauses():
+        if await edge.run(intake.is_settled, edge.runtime, request_id):
+            return
+        left = give_up - time.monotonic()
+        if left <= 0 or await request.is_disconnected():
+            return
+        await asyncio.sleep(min(pause, left))
+
+
+def _seconds(request: Request, most: float) -> float:
+    """How long to wait. RFC 7240: the first `wait` counts, one that cannot be read does not."""
+    found = _WAIT.search(",".join(request.headers.getlist("prefer")))
+    return most if found is None else min(most, int(found[1]))
+
+
+def _idempotency_key(request: Request, content: bytes) -> str | None:
+    """The caller's key, else one from the id that the AWS SDKs give to all attempts of a call.
+
+    Anybody could send another's invocation id, since it is not signed; with the body in the key
+    it merges only requests that are identical.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None:
+        if not _KEY.fullmatch(key):
+            raise wire.BadRequest("Idempotency-Key: must be 1 to 200 printable ASCII characters")
+        return key
+    invocation = request.headers.get("amz-sdk-invocation-id")
+    if invocation is None:
+        return None
+    return "sdk:" + hashlib.sha256(invocation.encode() + b"\n" + content).hexdigest()
+
+
+def _application_id(request: Request) -> str:
+    """The id in the path, decoded. PostgreSQL can not even be asked for one with NUL in it."""
+    application_id = unquote(request.path_params["application_id"])
+    if "\0" in application_id:
+        raise wire.NotFound("Resource not found")
+    return application_id
+
+
+def _request_id(request: Request) -> UUID:
+    """The id in the path, in the form in which it was given out: `UUID` reads many others."""
+    text = request.path_params["request_id"]
+    try:
+        request_id = UUID(text)
+    except ValueError:
+        raise wire.NotFound("Resource not found") from None
+    if str(request_id) != text.lower():
+        raise wire.NotFound("Resource not found")
+    return request_id
+
+
+def _json(answer: wire.MessageResponse | wire.MessageOutcomes) -> Response:
+    return Response(wire.encode(answer), media_type="application/json")

@@ -1,0 +1,104 @@
+"""Serving the application with uvicorn, for a process and for a block of code."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_network
+
+import uvicorn
+
+from worker.http import app
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+_KEEP_ALIVE = 65  # seconds; load balancers let go of an idle connection after 60
+
+
+def serve(
+    runtime: Runtime, *, host: str, port: int, on_ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the requests that are under way and return.
+
+    Port 0 is a free port; `on_ready` is told the base URL once connections are taken.
+    `ValueError` for a host beyond loopback that `allow_from` accepts no request from.
+    """
+    listener = _listen(runtime.settings, host, port)
+    server = _server(runtime)
+    if on_ready is not None:
+        on_ready(_url(listener))
+    with _returning_after_signals():
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def serving(runtime: Runtime, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve from a thread for the length of a `with` block, which is given the base URL."""
+    listener = _listen(runtime.settings, host, port)
+    server = _server(runtime)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="sendpoint-http"
+    )
+    thread.start()
+    try:
+        yield _url(listener)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(runtime: Runtime) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app.application(runtime),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,  # it would log addresses
+            proxy_headers=False,  # it would let a header say who the peer is
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=math.ceil(runtime.settings.wait) + 10,
+        )
+    )
+
+
+def _listen(settings: Settings, host: str, port: int) -> socket.socket:
+    """A listening socket. The host is resolved once, so what is checked is what is bound."""
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    allowed = (ip_network(one) for one in settings.allow_from)
+    beyond = not ip_address(address[0]).is_loopback
+    if beyond and all(network.is_loopback for network in allowed):
+        raise ValueError(
+            f"Listening on {host} needs SENDPOINT_ALLOW_FROM: as it is, "
+            "requests are accepted from this machine only"
+        )
+    return socket.create_server(address, family=family, backlog=2048)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _returning_after_signals() -> Iterator[None]:
+    """Stopped by a signal, uvicorn raises it again at its end, which would end the process before
+    the caller has closed what it holds. In here that second time does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda *_: None) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
