@@ -249,10 +249,7 @@ async def _excerpt(response: aiohttp.ClientResponse, deadline: float) -> str:
                 body += await response.content.read(_BODY_LIMIT - len(body))
     except (aiohttp.ClientError, OSError):
         pass
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+    response.release()  # which closes the connection if there is more to come
     return body.decode("utf-8", "replace")
 
 

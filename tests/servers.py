@@ -118,8 +118,11 @@ def redis() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Server]:
-    """A PostgreSQL with a superuser `sendpoint` and no password. Raises `Missing`."""
+def postgres(*, durable: bool = False) -> Iterator[Server]:
+    """A PostgreSQL with a superuser `sendpoint` and no password. Raises `Missing`.
+
+    Unless it is `durable`, it does not wait for the disk.
+    """
     initdb, program = _postgres_programs()
     # PostgreSQL refuses to run as root.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -132,8 +135,8 @@ def postgres() -> Iterator[Server]:
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
-            "fsync": "off",
-            "full_page_writes": "off",
+            "fsync": "on" if durable else "off",
+            "full_page_writes": "on" if durable else "off",
         }
         server = Server(
             command=[

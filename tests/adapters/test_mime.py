@@ -235,6 +235,29 @@ def test_senders(sender, line):
     assert build(letter(), sender=sender).decode().split("\r\n")[0] == line
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=?utf-8?Q?not_meant_so?=",
+        "x" * 60 + "        y" * 3,
+        " spaces around ",
+        "many" + " " * 900 + "spaces",
+        "one word " + "w" * 2000,
+        "tab\tbed",
+    ],
+)
+def test_odd_plain_headers_come_back(value):
+    data = build(letter(headers=(("X-Campaign", value),)))
+    lines_are_sound(data)
+    assert parse(data)["X-Campaign"] == value
+    assert all(line.strip() for line in data.partition(b"\r\n\r\n")[0].split(b"\r\n"))
+
+
+def test_an_encoded_word_behind_a_long_name_has_a_line_of_its_own():
+    data = build(letter(headers=(("X-" + "Long-" * 12, "Grüße"),)))
+    assert b"\r\nX-" + b"Long-" * 12 + b":\r\n =?utf-8?B?R3LDvMOfZQ==?=\r\n" in data
+
+
 def test_a_long_plain_header_is_folded_at_its_spaces_only():
     url = "<https://acme.example/" + "u" * 300 + ">"
     data = build(letter(headers=(("List-Unsubscribe", f"{url}, <mailto:u@acme.example>"),)))

@@ -355,6 +355,20 @@ def test_an_idle_connection_is_closed_in_time():
     assert run(scene, idle_seconds=0.0) == 2
 
 
+def test_a_send_that_outlives_the_adapter_closes_its_connection():
+    async def scene(adapter, relay):
+        relay.go_on.clear()
+        send = asyncio.ensure_future(adapter.send(delivery()))
+        await relay.reached.wait()
+        await adapter.aclose()
+        relay.go_on.set()
+        outcome = await send
+        await relay.left.wait()
+        return outcome.status
+
+    assert run(scene) is SUCCESSFUL
+
+
 def test_waiting_for_a_connection_is_within_the_deadline():
     async def scene(adapter, relay):
         relay.go_on.clear()

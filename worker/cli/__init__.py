@@ -27,7 +27,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sendpoint", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of what goes wrong.")
-def main(debug: bool) -> None:  # noqa: ARG001 - read by Commands
+def main(debug: bool) -> None:
     """A self-hosted, Amazon-Pinpoint-compatible sending backend.
 
     `sendpoint up` is all that is needed on one machine. In production, `sendpoint db upgrade`,

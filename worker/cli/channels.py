@@ -23,7 +23,11 @@ def channel() -> None:
     """Set and show how an application sends on each channel."""
 
 
-@channel.command(name="set")
+@channel.command(
+    name="set",
+    epilog="Example: sendpoint channel set $APP EMAIL smtp host=smtp.example.com username=me "
+    "--file password.json",
+)
 @click.argument("application", metavar="APP")
 @click.argument("channel_type", metavar="TYPE", type=_TYPE)
 @click.argument("adapter")
@@ -44,9 +48,6 @@ def set_(
 
     A VALUE is JSON if the setting is not a text and it can be read as JSON. Secrets are better
     kept out of the command line: put them in a --file. Running workers follow within seconds.
-
-    \b
-    sendpoint channel set $APP EMAIL smtp host=smtp.example.com username=me --file secret.json
     """
     accepted = _parameters(adapter)
     settings = {**_object(file), **dict(_pair(pair, accepted) for pair in pairs)}

@@ -1,4 +1,4 @@
-"""`sendpoint check`: whether what is set up can be reached."""
+"""`sendpoint check`: whether what is set up works."""
 
 from __future__ import annotations
 
@@ -12,54 +12,57 @@ from worker.cli import session, show
 from worker.runtime import Runtime
 
 _SECONDS = 10.0
+_OK, _WRONG = "ok", "wrong"
 
 
 @click.command()
 def check() -> None:
     """Try the database, the broker and every channel; exit with 1 if anything is wrong."""
     with session.unchecked() as held:
-        found = list(_checks(held))
-    show.table(("WHAT", "RESULT", "WHY"), [(what, "wrong" if why else "ok", why) for what, why in found])
-    if any(why for _, why in found):
+        findings = list(_findings(held))
+    show.table(("WHAT", "RESULT", "WHY"), findings)
+    if any(result == _WRONG for _, result, _ in findings):
         raise click.exceptions.Exit(1)
 
 
-def _checks(held: Runtime) -> Iterator[tuple[str, str | None]]:
-    """What was tried, and what is wrong with it."""
-    database = _problem(lambda: session.require_schema(held.db))
-    yield "database", database
-    yield "broker", _problem(lambda: held.rings.waiting(plan.QUEUES[0]))
-    if database is not None:
+def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
+    """What was tried, how it went, and what there is to say of it."""
+    database = _found(lambda: session.require_schema(held.db))
+    yield "database", *database
+    yield "broker", *_found(lambda: held.rings.waiting(plan.QUEUES[0]))
+    if database[0] == _WRONG:
         return
     for application in store.applications(held.db):
         for name, one in sorted(store.channels(held.db, application.id).items()):
-            what = f"{name} of {application.name} ({one.adapter})"
-            yield what, asyncio.run(_adapter(one)) if one.enabled else None
+            found = asyncio.run(_channel(one)) if one.enabled else ("disabled", "")
+            yield f"{name} of {application.name} ({one.adapter})", *found
 
 
-def _problem(attempt: Callable[[], object]) -> str | None:
+def _found(attempt: Callable[[], object]) -> tuple[str, str]:
     try:
         attempt()
     except click.ClickException as error:
-        return error.message
+        return _WRONG, error.message
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        return session.explain(error)
-    return None
+        return _WRONG, session.explain(error)
+    return _OK, ""
 
 
-async def _adapter(one: store.Channel) -> str | None:
-    """What is wrong with a channel. An adapter may have a check of its own, which asks its
-    provider: `async check(timeout: float) -> str | None`, None if all is well."""
+async def _channel(one: store.Channel) -> tuple[str, str]:
+    """Build the adapter. It may have a check of its own, which asks its provider:
+    `async check(timeout: float) -> str | None`, seconds to what is wrong or None."""
     try:
         adapter = runtime.build(one.adapter, one.settings)
         ask = getattr(adapter, "check", None)
         try:
+            if ask is None:
+                return _OK, "The settings are valid; the provider was not asked"
             async with asyncio.timeout(_SECONDS + 1):
-                said: str | None = await ask(_SECONDS) if ask is not None else None
-                return said
+                wrong = await ask(_SECONDS)
+            return (_WRONG, wrong) if wrong else (_OK, "")
         finally:
             await adapter.aclose()
     except TimeoutError:
-        return f"No answer in {_SECONDS:.0f} seconds"
+        return _WRONG, f"No answer in {_SECONDS:.0f} seconds"
     except Exception as error:  # noqa: BLE001 - third parties write adapters
-        return session.explain(error)
+        return _WRONG, session.explain(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -23,7 +24,9 @@ _WRAPPED = ("MessageRequest", "request")
 @click.argument("file", type=click.File("rb"))
 @click.option("--app", "application", metavar="ID", help="Needed if there are several.")
 @click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Else SENDPOINT_WAIT.")
-@click.option("--idempotency-key", metavar="KEY", help="Sent before with this key: nothing is sent.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Sent before with this key: nothing is sent."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print Pinpoint's answer as JSON.")
 def send(
     file: BinaryIO,
@@ -86,7 +89,9 @@ def _request(body: bytes) -> wire.MessageRequest:
 
 
 def _failed(found: Sequence[store.Result]) -> bool:
-    return any(one.state == store.State.DONE and one.delivery_status in show.FAILED for one in found)
+    return any(
+        one.state == store.State.DONE and one.delivery_status in show.FAILED for one in found
+    )
 
 
 def _pending(request_id: UUID) -> str:
@@ -99,10 +104,11 @@ def _pending(request_id: UUID) -> str:
 def _watch(held: Runtime, application_id: str, request_id: UUID) -> None:
     """Block until everything is settled, showing it on the way if somebody can see it."""
     out = show.console()
-    with Live(console=out, auto_refresh=False) as live:
+    seen = out.is_terminal
+    with Live(console=out, auto_refresh=False) if seen else contextlib.nullcontext() as live:
         for pause in intake.pauses():
             found = store.results(held.db, application_id, request_id)
-            if out.is_terminal:
+            if live is not None:
                 drawn = show.drawn(show.RESULT_HEADERS, map(show.result, found))
                 live.update(Group(Text(f"Request {request_id}"), drawn), refresh=True)
             if all(one.state == store.State.DONE for one in found):

@@ -6,6 +6,7 @@ import socket
 
 import click
 import msgspec
+from kombu.exceptions import OperationalError
 
 from worker import dispatch, http, plan, tasks
 from worker.cli import session, show
@@ -80,6 +81,10 @@ def sweep() -> None:
 def _ping(settings: Settings) -> None:
     name = f"celery@{socket.gethostname()}"
     inspected = tasks.celery_app(settings).control.inspect([name], timeout=_PING_SECONDS)
-    if not inspected.ping():
+    try:
+        answers = inspected.ping()
+    except OperationalError as error:
+        raise ConnectionError(*error.args) from error
+    if not answers:
         raise click.ClickException(f"No worker answers on this host as {name}")
     show.say(f"{name} is well", "green")

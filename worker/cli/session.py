@@ -1,4 +1,4 @@
-"""What every command does first: read the settings, open what it works with, explain what failed."""
+"""What every command needs: its settings, what it works with, and a word on what went wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,10 @@ def log(loaded: Settings) -> None:
         raise click.ClickException(f"SENDPOINT_LOG_LEVEL: {error}") from error
     for chatty in ("alembic", "celery", "kombu"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    if loaded.embedded:
+        logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # memory:// has no host
+    # Celery's reason is that a worker unpickles what it is sent; ours takes nothing but JSON.
+    warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ FAILED = frozenset(
 )
 """The ends that mean that somebody who should have got a message did not, or may not have."""
 
-_STYLES = {
+_STYLES: dict[str, str] = {
     "ok": "green",
     "as expected": "green",
     "wrong": "red",
@@ -48,10 +48,10 @@ def say(text: str, style: str | None = None) -> None:
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows under headers: a table on a terminal, else columns with two spaces in between."""
     out = console()
-    cells = [["" if one is None else printable(str(one)) for one in row] for row in rows]
     if out.is_terminal:
-        out.print(_drawn(headers, cells))
+        out.print(drawn(headers, rows))
         return
+    cells = _cells(rows)
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     for row in (headers, *cells):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -87,10 +87,15 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in text)
 
 
-def _drawn(headers: Sequence[str], cells: Iterable[Sequence[str]]) -> Table:
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
+def drawn(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """The table that a terminal shows."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        drawn.add_column(header, overflow="fold")
-    for row in cells:
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    return drawn
+        made.add_column(header, overflow="fold")
+    for row in _cells(rows):
+        made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return made
+
+
+def _cells(rows: Iterable[Sequence[object]]) -> list[list[str]]:
+    return [["" if one is None else printable(str(one)) for one in row] for row in rows]

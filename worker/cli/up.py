@@ -10,23 +10,105 @@ from worker import http, store, tasks
 from worker.cli import seed, session, show
 from worker.settings import Settings
 
-REQUEST = (
+_REQUEST = (
     '{"Addresses": {"+15550100200": {"ChannelType": "SMS"}}, '
     '"MessageConfiguration": {"SMSMessage": {"Body": "Your code is 4711"}}}'
 )
 
 # The credentials are for the SDKs, which sign everything; nothing here checks them.
-COMMANDS = {
+_COMMANDS = {
     "curl": """\
 curl -sS {url}/v1/apps/{app}/messages -H 'Content-Type: application/json' -d '{request}'
 """,
-    "AWS CLI": """\
+    "the AWS CLI": """\
 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws pinpoint send-messages --region us-east-1 \
 --endpoint-url {url} --application-id {app} --message-request '{request}'
 """,
     "boto3": """\
-python3 - <<'EOF'
+python3 - <<'END'
 import boto3
 pinpoint = boto3.client("pinpoint", endpoint_url="{url}", region_name="us-east-1",
                         aws_access_key_id="any", aws_secret_access_key="any")
 print(pinpoint.send_messages(ApplicationId="{app}", MessageRequest={request})["MessageResponse"])
+END
+""",
+}
+
+
+@click.command()
+@click.option("--host", help="Where to listen; else SENDPOINT_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Else SENDPOINT_PORT; 0 is a free one.")
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the address to this file once requests are answered.",
+)
+def up(host: str | None, port: int | None, ready_file: Path | None) -> None:
+    """Run everything in this process: the API, a worker, and a sandbox for every channel that has
+    no provider yet.
+
+    By default nothing else is needed: the data is in .sendpoint/, and messages for channels
+    without a provider end in its dev inbox. Ctrl-C finishes what is under way.
+    """
+    settings = session.load(sandbox=True)
+    session.log(settings)
+    with session.until_stopped():
+        application = _prepare(settings)
+
+        def ready(url: str) -> None:
+            for line, style in _welcome(settings, application, url):
+                show.say(line, style)
+            if ready_file is not None:
+                _write(ready_file, url)
+
+        with tasks.embedded(settings) as held:
+            http.serve(
+                held,
+                host=settings.host if host is None else host,
+                port=settings.port if port is None else port,
+                on_ready=ready,
+            )
+            show.say("Finishing what is under way; Ctrl-C leaves it to the next start")
+    show.say("Stopped")
+
+
+def commands(url: str, application_id: str) -> dict[str, str]:
+    """How to send a first message with each client, to be pasted into a shell."""
+    return {
+        client: command.replace("{url}", url)
+        .replace("{app}", application_id)
+        .replace("{request}", _REQUEST)
+        for client, command in _COMMANDS.items()
+    }
+
+
+def _prepare(settings: Settings) -> store.Application:
+    """A current schema and an application to send with."""
+    with session.unchecked(settings) as held:
+        session.upgrade(held.db)
+        return seed.seed(held.db)
+
+
+def _welcome(
+    settings: Settings, application: store.Application, url: str
+) -> list[tuple[str, str | None]]:
+    """What to know and what to try, as lines with their styles."""
+    inbox = "off; SENDPOINT_SANDBOX=on keeps messages for channels without a provider there"
+    if settings.sandbox:
+        inbox = f"{Path(settings.inbox).absolute()} (one JSON line a message)"
+    lines: list[tuple[str, str | None]] = [
+        (f"Sendpoint is ready at {url}", "bold green"),
+        (f"Application  {application.id} ({application.name})", None),
+        (f"Dev inbox    {inbox}", None),
+    ]
+    for client, command in commands(url, application.id).items():
+        lines += [("", None), (f"Send with {client}:", "bold")]
+        lines += [(line, None) for line in command.splitlines()]
+    return [*lines, ("", None), ("Ctrl-C stops it", "dim")]
+
+
+def _write(file: Path, url: str) -> None:
+    """Write it whole or not at all: who waits for the file may read it at any moment."""
+    part = file.with_name(f"{file.name}.part")
+    part.write_text(f"{url}\n", encoding="ascii")
+    part.replace(file)

@@ -1,0 +1,125 @@
+"""A served backend as its callers see it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from sqlalchemy import func, select
+
+from worker import http as edge
+from worker import runtime as runtime_
+from worker import store
+from worker.store import tables
+
+SMS = "+15550100200"
+
+
+def message(*addresses, channel="SMS", body="hello"):
+    """A MessageRequest as boto3 takes it and as it is on the wire."""
+    return {
+        "MessageConfiguration": {"DefaultMessage": {"Body": body}},
+        "Addresses": {one: {"ChannelType": channel} for one in addresses},
+    }
+
+
+def head(*lines):
+    """The head of an HTTP request."""
+    return "\r\n".join([*lines, "Host: sendpoint", "", ""]).encode()
+
+
+def read_head(line):
+    """The head of an HTTP answer."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = line.recv(65536)
+        assert chunk, "the server closed the connection without an answer"
+        received += chunk
+    return received.split(b"\r\n\r\n")[0].decode()
+
+
+def until(true, seconds=15):
+    """Look until something is so."""
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up, "it did not come to that"
+        time.sleep(0.005)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+@dataclass
+class Api:
+    url: str
+    runtime: runtime_.Runtime
+    application: str
+
+    @property
+    def path(self):
+        return f"/v1/apps/{self.application}/messages"
+
+    @property
+    def address(self):
+        parts = urlsplit(self.url)
+        return parts.hostname, parts.port
+
+    def boto3(self, *, url=None, attempts=1):
+        """A real client with made-up keys."""
+        return boto3.client(
+            "pinpoint",
+            endpoint_url=url or self.url,
+            region_name="eu-central-1",
+            aws_access_key_id="AKIDEXAMPLE",
+            aws_secret_access_key="not-a-secret",
+            config=Config(retries={"total_max_attempts": attempts}, proxies={}),
+        )
+
+    def request(self, method, path, body=None, headers=None):
+        with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=30)) as line:
+            line.request(method, path, body, headers or {})
+            answer = line.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+
+    def line(self):
+        """A bare connection, for what no client library would send."""
+        return contextlib.closing(socket.create_connection(self.address, timeout=20))
+
+    def post(self, request, headers=None):
+        return self.request("POST", self.path, json.dumps(request).encode(), headers)
+
+    def stored(self):
+        """How many requests and how many recipients are in the database."""
+        with self.runtime.db.reading() as connection:
+            return tuple(
+                connection.execute(select(func.count()).select_from(table)).scalar()
+                for table in (tables.message_request, tables.message_result)
+            )
+
+
+@contextlib.contextmanager
+def served(settings):
+    """An `Api` over a fresh database and no worker, so that nothing is delivered."""
+    runtime = runtime_.open_runtime(settings)
+    try:
+        store.upgrade(runtime.db)
+        application = store.create_application(runtime.db, "shop")
+        with edge.serving(runtime) as url:
+            yield Api(url, runtime, application.id)
+    finally:
+        runtime.close()

@@ -1,0 +1,108 @@
+"""Who may ask, as long as nothing signs requests."""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from tests.http.api import SMS, message, served
+from worker import http as edge
+from worker import runtime as runtime_
+
+
+@pytest.fixture
+def closed(settings):
+    """A backend that accepts requests from a network that the tests are not in."""
+    allowed = msgspec.structs.replace(settings, allow_from=("10.0.0.0/8", "2001:db8::/32"))
+    with served(allowed) as api:
+        yield api
+
+
+def test_a_peer_outside_the_networks_is_refused(closed):
+    client = closed.boto3()
+    with pytest.raises(client.exceptions.ForbiddenException) as caught:
+        client.send_messages(ApplicationId=closed.application, MessageRequest=message(SMS))
+    response = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert "SENDPOINT_ALLOW_FROM" in response["Message"]
+    assert response["RequestID"] == response["ResponseMetadata"]["RequestId"]
+    assert closed.stored() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "10.0.0.1"},
+        {"Forwarded": "for=10.0.0.1"},
+        {"X-Real-IP": "10.0.0.1"},
+        {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE"},
+    ],
+)
+def test_headers_do_not_let_anybody_in(closed, headers):
+    assert closed.post(message(SMS), headers).status == 403
+    assert closed.stored() == (0, 0)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/v1/nothing"])
+def test_nothing_is_told_to_a_peer_outside(closed, path):
+    assert closed.request("GET", path).status == 403
+
+
+@pytest.mark.parametrize("forwarded", ["203.0.113.9", "nonsense"])
+def test_headers_do_not_keep_anybody_out(api, forwarded):
+    assert api.post(message(SMS), {"X-Forwarded-For": forwarded}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        (("10.1.2.3", 1), 200),
+        (("::ffff:10.1.2.3", 1), 200),
+        (("2001:db8::1", 1), 200),
+        (("11.0.0.1", 1), 403),
+        (("::ffff:11.0.0.1", 1), 403),
+        (("::10.1.2.3", 1), 403),
+        (("127.0.0.1", 1), 403),
+        (("::1", 1), 403),
+        (("fe80::1%eth0", 1), 403),
+        (None, 403),
+    ],
+)
+def test_the_peer_is_the_connections(settings, peer, status):
+    """A server on a dual-stack socket tells an IPv4 peer in IPv6's form; ours binds to one family,
+    so this speaks ASGI."""
+    settings = msgspec.structs.replace(settings, allow_from=("10.0.0.0/8", "2001:db8::/32"))
+    runtime = runtime_.open_runtime(settings)
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(sent_message):
+        sent.append(sent_message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [],
+        "client": peer,
+        "server": ("127.0.0.1", 80),
+    }
+    try:
+        asyncio.run(edge.application(runtime)(scope, receive, send))
+    finally:
+        runtime.close()
+    assert sent[0]["status"] == status
+
+
+def test_who_is_let_in_is_not_told_which_applications_there_are(api):
+    answer = api.request("GET", "/")
+    assert answer.status == 200
+    assert answer.json["service"] == "Sendpoint"
+    assert api.application not in json.dumps(answer.json)

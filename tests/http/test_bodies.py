@@ -1,0 +1,93 @@
+"""Bodies that are too large, encoded, cut off, or not HTTP at all."""
+
+import gzip
+import json
+import threading
+
+import pytest
+
+from tests.http.api import SMS, head, message, read_head
+from worker.http import body
+
+LARGEST = 7 * 1024 * 1024
+
+
+def padded(size):
+    """A request of exactly so many bytes."""
+    bare = len(json.dumps(message(SMS, body="")))
+    return json.dumps(message(SMS, body="x" * (size - bare))).encode()
+
+
+def test_the_largest_body_is_accepted_and_one_byte_more_is_not(api):
+    assert body.MAX_BODY == LARGEST
+    assert api.request("POST", api.path, padded(LARGEST)).status == 200
+    answer = api.request("POST", api.path, padded(LARGEST + 1))
+    assert answer.status == 413
+    assert answer.headers["x-amzn-ErrorType"] == "PayloadTooLargeException"
+    assert answer.json["RequestID"] == answer.headers["x-amzn-RequestId"]
+    assert api.stored() == (1, 1)
+
+
+def test_a_length_that_is_too_large_is_refused_before_the_body_is_sent(api):
+    with api.line() as line:
+        line.sendall(
+            head(
+                f"POST {api.path} HTTP/1.1",
+                "Expect: 100-continue",
+                f"Content-Length: {LARGEST + 1}",
+            )
+        )
+        assert read_head(line).startswith("HTTP/1.1 413")
+
+
+def test_a_body_without_a_length_is_refused_once_it_is_too_large(api):
+    """The sender goes on until it is told to stop, as one that streams from a pipe would."""
+    sent, answered = 0, threading.Event()
+    with api.line() as line:
+        line.sendall(head(f"POST {api.path} HTTP/1.1", "Transfer-Encoding: chunked"))
+
+        def sends():
+            nonlocal sent
+            chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+            while not answered.is_set():
+                line.sendall(chunk)
+                sent += 65536
+
+        sender = threading.Thread(target=sends)
+        sender.start()
+        try:
+            answer = read_head(line)
+        finally:
+            answered.set()
+            sender.join()
+    assert answer.startswith("HTTP/1.1 413")
+    assert sent > LARGEST
+    assert api.stored() == (0, 0)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "aws-chunked", "identity, gzip"])
+def test_an_encoded_body_is_refused(api, encoding):
+    packed = gzip.compress(json.dumps(message(SMS)).encode())
+    answer = api.request("POST", api.path, packed, {"Content-Encoding": encoding})
+    assert answer.status == 400
+    assert answer.headers["x-amzn-ErrorType"] == "BadRequestException"
+    assert answer.json["Message"].startswith("Content-Encoding:")
+    assert api.stored() == (0, 0)
+
+
+def test_an_upload_that_is_cut_off_leaves_no_trace(api, caplog):
+    with api.line() as line:
+        line.sendall(
+            head(f"POST {api.path} HTTP/1.1", "Content-Length: 1000") + b'{"MessageConfiguration": '
+        )
+        assert api.request("GET", "/healthz").status == 200  # by now the upload is being read
+    assert api.request("GET", "/healthz").status == 200
+    assert api.stored() == (0, 0)
+    assert not [one for one in caplog.records if one.levelname in {"WARNING", "ERROR"}]
+
+
+def test_what_is_not_http_is_refused(api):
+    with api.line() as line:
+        line.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert read_head(line).startswith("HTTP/1.1 400")
+    assert api.request("GET", "/healthz").status == 200

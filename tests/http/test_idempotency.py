@@ -1,0 +1,128 @@
+"""A request that is sent again sends nothing again and gets the first answer."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from tests.http.api import SMS, message
+
+INVOCATION = {"amz-sdk-invocation-id": "7f0c5a0e-3b0c-4b1e-9d53-0c1d3d1a3a11"}
+
+
+def with_headers(client, headers):
+    """A boto3 client that adds headers to what it sends."""
+
+    def add(request, **_):
+        for name, value in headers.items():
+            request.headers[name] = value
+
+    client.meta.events.register("before-sign.pinpoint", add)
+    return client
+
+
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "order 66"}, INVOCATION])
+def test_the_same_again_is_the_first_answer(api, headers):
+    first = api.post(message(SMS), headers)
+    second = api.post(message(SMS), headers)
+    assert first.status == second.status == 200
+    assert first.json == second.json
+    assert first.headers["x-amzn-RequestId"] != second.headers["x-amzn-RequestId"]
+    assert api.stored() == (1, 1)
+
+
+def test_the_key_of_another_request_is_a_conflict(api):
+    client = with_headers(api.boto3(), {"Idempotency-Key": "k" * 200})
+    client.send_messages(ApplicationId=api.application, MessageRequest=message(SMS))
+    with pytest.raises(client.exceptions.ConflictException) as caught:
+        client.send_messages(
+            ApplicationId=api.application, MessageRequest=message(SMS, body="other")
+        )
+    response = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 409
+    assert "idempotency key" in response["Error"]["Message"]
+    assert api.stored() == (1, 1)
+
+
+def test_an_invocation_id_merges_only_what_is_identical(api):
+    assert api.post(message(SMS), INVOCATION).status == 200
+    assert api.post(message(SMS, body="other"), INVOCATION).status == 200
+    assert api.stored() == (2, 2)
+
+
+def test_the_callers_own_key_goes_before_the_sdks(api):
+    for key in ("a", "b"):
+        assert api.post(message(SMS), {"Idempotency-Key": key, **INVOCATION}).status == 200
+    assert api.stored() == (2, 2)
+
+
+@pytest.mark.parametrize("invocation", ["", "x" * 5000, "ünsäfe"])
+def test_an_odd_invocation_id_is_only_bytes(api, invocation):
+    headers = {"amz-sdk-invocation-id": invocation.encode("latin-1")}
+    for _ in range(2):
+        assert api.post(message(SMS), headers).status == 200
+    assert api.stored() == (1, 1)
+
+
+def test_without_a_key_each_request_is_one_of_its_own(api):
+    for _ in range(2):
+        assert api.post(message(SMS)).status == 200
+    assert api.stored() == (2, 2)
+
+
+def test_a_refused_request_does_not_use_up_its_key(api):
+    headers = {"Idempotency-Key": "again"}
+    assert api.post(message(), headers).status == 400
+    assert api.post(message(SMS), headers).status == 200
+    assert api.stored() == (1, 1)
+
+
+def test_the_same_at_the_same_time_is_stored_once(api):
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(api.post(message(SMS), INVOCATION)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 8
+    assert len({answer.json["RequestId"] for answer in answers}) == 1
+    assert api.stored() == (1, 1)
+
+
+def test_boto3_tries_again_after_a_lost_answer_and_nothing_is_sent_twice(api):
+    with losing_the_first_answer(api.address) as url:
+        answer = api.boto3(url=url, attempts=3).send_messages(
+            ApplicationId=api.application, MessageRequest=message(SMS)
+        )
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+    assert answer["MessageResponse"]["Result"][SMS]["DeliveryStatus"] == "SUCCESSFUL"
+    assert api.stored() == (1, 1)
+
+
+@contextlib.contextmanager
+def losing_the_first_answer(upstream):
+    """A TCP proxy whose first connection ends when the server has answered on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_relay_two, args=(listener, upstream))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def _relay_two(listener, upstream):
+    for loses in (True, False):
+        client, _ = listener.accept()
+        with client, socket.create_connection(upstream, timeout=15) as server:
+            client.settimeout(15)
+            request = client.recv(65536)
+            while b"\r\n\r\n" not in request or not request.endswith(b"}"):
+                request += client.recv(65536)
+            server.sendall(request)
+            answer = server.recv(65536)
+            if not loses:
+                client.sendall(answer)

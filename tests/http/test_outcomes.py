@@ -1,0 +1,186 @@
+"""What became of a request, with a worker and the sandbox's magic recipients, and without."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from tests.http.api import SMS, Api, message, until
+from worker import http as edge
+from worker import intake, store, tasks, wire
+from worker import settings as settings_
+
+pytestmark = pytest.mark.filterwarnings("ignore:You're running the worker with superuser")
+
+PERMANENT, OPTED_OUT, TEMPORARY = "+15550100400", "+15550100451", "+15550100503"
+UNTRIED = {
+    "State": "QUEUED",
+    "DeliveryStatus": None,
+    "StatusCode": None,
+    "StatusMessage": None,
+    "MessageId": None,
+    "UpdatedToken": None,
+    "Attempts": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def delivering(tmp_path_factory):
+    """A backend whose worker runs in this process. Starting one takes longer than a test."""
+    home = tmp_path_factory.mktemp("backend")
+    settings = settings_.Settings(
+        database_url=f"sqlite:///{home / 'test.sqlite'}",
+        inbox=str(home / "inbox.jsonl"),
+        sandbox=True,
+        wait=8.0,
+        drain=5.0,
+        log_level="WARNING",
+    )
+    db = store.connect(settings.database_url)
+    store.upgrade(db)
+    application = store.create_application(db, "shop")
+    db.close()
+    with tasks.embedded(settings) as runtime, edge.serving(runtime) as url:
+        yield Api(url, runtime, application.id)
+
+
+def outcomes(api, request_id, application=None):
+    path = api.path if application is None else f"/v1/apps/{application}/messages"
+    return api.request("GET", f"{path}/{request_id}")
+
+
+def test_the_answer_has_the_true_outcomes(delivering):
+    answer = delivering.boto3().send_messages(
+        ApplicationId=delivering.application, MessageRequest=message(SMS, PERMANENT, OPTED_OUT)
+    )
+    result = answer["MessageResponse"]["Result"]
+    message_id = result[SMS].pop("MessageId")
+    assert len(message_id) == 40
+    assert result == {
+        SMS: {
+            "DeliveryStatus": "SUCCESSFUL",
+            "StatusCode": 200,
+            "StatusMessage": f"MessageId: {message_id}",
+        },
+        PERMANENT: {
+            "DeliveryStatus": "PERMANENT_FAILURE",
+            "StatusCode": 400,
+            "StatusMessage": "Sandbox: permanent failure",
+        },
+        OPTED_OUT: {
+            "DeliveryStatus": "OPT_OUT",
+            "StatusCode": 400,
+            "StatusMessage": "Sandbox: the recipient opted out",
+        },
+    }
+    later = outcomes(delivering, answer["MessageResponse"]["RequestId"]).json
+    assert later["Settled"] is True
+    assert later["Result"][PERMANENT] == {
+        "State": "DONE",
+        "DeliveryStatus": "PERMANENT_FAILURE",
+        "StatusCode": 400,
+        "StatusMessage": "Sandbox: permanent failure",
+        "MessageId": None,
+        "UpdatedToken": None,
+        "Attempts": 1,
+        "ChannelType": "SMS",
+    }
+
+
+def test_what_is_tried_again_is_answered_as_pending_and_told_as_it_is(delivering):
+    answer = delivering.post(message(TEMPORARY), {"Prefer": "wait=0"})
+    assert answer.json["Result"] == {
+        TEMPORARY: {
+            "DeliveryStatus": "SUCCESSFUL",
+            "StatusCode": 202,
+            "StatusMessage": intake.PENDING,
+        }
+    }
+
+    def told():
+        return outcomes(delivering, answer.json["RequestId"]).json
+
+    until(lambda: told()["Result"][TEMPORARY]["DeliveryStatus"] == "TEMPORARY_FAILURE")
+    assert told()["Settled"] is False
+    outcome = told()["Result"][TEMPORARY]
+    assert outcome["StatusCode"] == 503
+    assert outcome["State"] in {"QUEUED", "SENDING"}
+    assert outcome["Attempts"] >= 1
+
+
+def test_an_updated_token_is_told(delivering):
+    token = "updated-token-abc"
+    answer = delivering.post(message(token, channel="GCM")).json
+    assert answer["Result"][token]["UpdatedToken"] == "current-token-abc"
+    told = outcomes(delivering, answer["RequestId"]).json
+    assert told["Result"][token]["UpdatedToken"] == "current-token-abc"
+
+
+def test_before_the_first_attempt_there_is_no_status(api):
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    sent = api.post(message(SMS)).json
+    assert sent["Result"][SMS]["StatusCode"] == 202
+    answer = outcomes(api, sent["RequestId"])
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    told = answer.json
+    due_at = datetime.fromisoformat(told["Result"][SMS].pop("DueAt"))
+    assert due_at.utcoffset() == timedelta(0)
+    assert before < due_at <= datetime.now(UTC) + timedelta(seconds=1)
+    assert told == {
+        "ApplicationId": api.application,
+        "RequestId": sent["RequestId"],
+        "Settled": False,
+        "Result": {SMS: {**UNTRIED, "ChannelType": "SMS"}},
+        "EndpointResult": {},
+    }
+
+
+def test_endpoints_are_told_with_their_address(api):
+    endpoint = wire.EndpointRequest(ChannelType="SMS", Address=SMS)
+    store.put_endpoint(api.runtime.db, api.application, "eu:a b/c", endpoint)
+    request = {
+        "MessageConfiguration": {"SMSMessage": {"Body": "hello"}},
+        "Endpoints": {"eu:a b/c": {}, "nobody": {}},
+    }
+    told = outcomes(api, api.post(request).json["RequestId"]).json
+    assert told["Result"] == {}
+    assert told["Settled"] is False
+    known, unknown = told["EndpointResult"]["eu:a b/c"], told["EndpointResult"]["nobody"]
+    assert known.pop("DueAt")
+    assert known == {**UNTRIED, "ChannelType": "SMS", "Address": SMS}
+    assert (unknown["State"], unknown["DeliveryStatus"]) == ("DONE", "PERMANENT_FAILURE")
+    assert "DueAt" not in unknown
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda text: f"{text}/", lambda text: f"{text}?x=1"])
+def test_ways_to_write_a_request_id(api, change):
+    request_id = api.post(message(SMS)).json["RequestId"]
+    assert outcomes(api, change(request_id)).status == 200
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: str(uuid4()),
+        lambda text: "nonsense",
+        lambda text: text[:-1],
+        lambda text: text.replace("-", ""),
+        lambda text: f"urn:uuid:{text}",
+        lambda text: f"%7B{text}%7D",
+    ],
+)
+def test_a_request_that_there_is_not(api, change):
+    request_id = api.post(message(SMS)).json["RequestId"]
+    answer = outcomes(api, change(request_id))
+    assert answer.status == 404
+    assert answer.headers["x-amzn-ErrorType"] == "NotFoundException"
+    assert answer.json["Message"] == "Resource not found"
+
+
+def test_another_applications_request_is_not_found(api):
+    request_id = api.post(message(SMS)).json["RequestId"]
+    other = store.create_application(api.runtime.db, "other")
+    answer = outcomes(api, request_id, application=other.id)
+    assert answer.status == 404
+    assert outcomes(api, uuid4(), application=other.id).json["Message"] == answer.json["Message"]

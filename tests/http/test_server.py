@@ -1,0 +1,205 @@
+"""Starting, waiting, stopping, and saying how it is."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from tests.http.api import SMS, head, message, served, until
+from worker import http as edge
+from worker import runtime as runtime_
+from worker import store
+
+
+@pytest.fixture
+def runtime(settings):
+    runtime = runtime_.open_runtime(settings)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture
+def waiting(settings):
+    """Starts a backend without a worker that waits so many seconds for outcomes."""
+    with contextlib.ExitStack() as stack:
+        yield lambda seconds: stack.enter_context(
+            served(msgspec.structs.replace(settings, wait=seconds))
+        )
+
+
+@pytest.mark.parametrize(
+    ("prefer", "least", "most"),
+    [
+        (None, 1.0, 15.0),
+        ("wait=0", 0.0, 0.9),
+        ("respond-async, wait=0", 0.0, 0.9),
+        ('Wait = "0"; x=y', 0.0, 0.9),
+        ("wait=100", 1.0, 15.0),
+        ("wait=-1", 1.0, 15.0),
+        ("wait=1e9", 1.0, 15.0),
+        ("wait=" + "9" * 5000, 1.0, 15.0),
+        ("await=0", 1.0, 15.0),
+    ],
+)
+def test_how_long_an_answer_is_waited_for(waiting, prefer, least, most):
+    api = waiting(1.0)
+    started = time.monotonic()
+    answer = api.post(message(SMS), {} if prefer is None else {"Prefer": prefer})
+    assert answer.json["Result"][SMS]["StatusCode"] == 202
+    assert least <= time.monotonic() - started < most
+
+
+def test_many_wait_at_a_time_without_holding_a_thread_each(waiting):
+    api = waiting(2.0)
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(api.post(message(SMS)).status))
+        for _ in range(40)
+    ]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 40
+    assert time.monotonic() - started < 20  # one after the other, in eight threads: 10 s and more
+
+
+def test_who_hangs_up_is_not_waited_for(settings):
+    """The server finishes its requests before it stops; that it stops at once shows that the one
+    nobody waits for any more has ended."""
+    content = json.dumps(message(SMS)).encode()
+    with contextlib.ExitStack() as stack:
+        api = stack.enter_context(served(msgspec.structs.replace(settings, wait=40.0)))
+        with api.line() as line:
+            line.sendall(
+                head(f"POST {api.path} HTTP/1.1", f"Content-Length: {len(content)}") + content
+            )
+            until(lambda: api.stored() == (1, 1))
+        stopping = time.monotonic()
+        stack.close()
+        assert time.monotonic() - stopping < 20
+
+
+def test_a_stopping_server_finishes_what_it_has_begun(settings):
+    answers = []
+    with contextlib.ExitStack() as stack:
+        api = stack.enter_context(served(msgspec.structs.replace(settings, wait=1.0)))
+        thread = threading.Thread(target=lambda: answers.append(api.post(message(SMS)).status))
+        thread.start()
+        until(lambda: api.stored() == (1, 1))
+        stack.close()
+        thread.join()
+    assert answers == [200]
+
+
+def test_it_is_healthy_when_requests_can_be_stored(api):
+    answer = api.request("GET", "/healthz/")
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+def test_it_is_not_healthy_without_its_schema(api):
+    with api.runtime.db.engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+    answer = api.request("GET", "/healthz")
+    assert (answer.status, answer.json) == (503, {"status": "the schema is not current"})
+
+
+def test_it_is_not_healthy_without_its_database(settings, tmp_path):
+    gone = f"sqlite:///{tmp_path / 'nowhere' / 'test.sqlite'}"
+    runtime = runtime_.open_runtime(msgspec.structs.replace(settings, database_url=gone))
+    try:
+        with edge.serving(runtime) as url:
+            answer = _get(url, "/healthz")
+    finally:
+        runtime.close()
+    assert answer == (503, {"status": "the database does not answer"})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_it_does_not_listen_where_nobody_may_come_from(runtime, host):
+    says = "needs SENDPOINT_ALLOW_FROM"
+    with pytest.raises(ValueError, match=says):
+        edge.serve(runtime, host=host, port=0)
+    with pytest.raises(ValueError, match=says), edge.serving(runtime, host=host):
+        pytest.fail("it listens")
+
+
+def test_it_listens_where_somebody_may_come_from(settings):
+    allow_from = ("127.0.0.0/8", "10.0.0.0/8")
+    runtime = runtime_.open_runtime(msgspec.structs.replace(settings, allow_from=allow_from))
+    store.upgrade(runtime.db)
+    try:
+        with edge.serving(runtime, host="0.0.0.0") as url:
+            assert _get(url.replace("0.0.0.0", "127.0.0.1"), "/healthz")[0] == 200
+    finally:
+        runtime.close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+def test_every_loopback_will_do(runtime, host):
+    store.upgrade(runtime.db)
+    try:
+        with edge.serving(runtime, host=host) as url:
+            assert _get(url, "/healthz") == (200, {"status": "ok"})
+    except OSError as error:  # pragma: no cover
+        pytest.skip(f"This machine has no {host}: {error}")
+
+
+def test_a_port_that_is_taken_is_an_error(runtime):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        edge.serve(runtime, host="127.0.0.1", port=taken.getsockname()[1])
+
+
+SERVE = """
+import sys
+from worker import http, runtime, settings
+held = runtime.open_runtime(settings.load())
+http.serve(held, host="127.0.0.1", port=0, on_ready=lambda url: print(url, flush=True))
+held.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_serving_and_its_caller_goes_on(settings, number):
+    db = store.connect(settings.database_url)
+    store.upgrade(db)
+    db.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        env={**os.environ, "SENDPOINT_DATABASE_URL": settings.database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            url = process.stdout.readline().strip()
+            assert _get(url, "/healthz") == (200, {"status": "ok"})
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, output, errors) == (0, "closed\n", "")
+
+
+def _get(url, path):
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    with contextlib.closing(
+        http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+    ) as line:
+        line.request("GET", path)
+        answer = line.getresponse()
+        return answer.status, json.loads(answer.read())
