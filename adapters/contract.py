@@ -64,7 +64,8 @@ class Delivery:
 
     `id` is the message's own UUID in canonical form. It is the same for every attempt, so what is
     derived from it (apns-id, Message-ID, webhook-id) lets a provider recognise a repetition.
-    `timeout` is the time the adapter has for everything, in seconds.
+    `age` is the time since the message was accepted, which is when a push's time to live began, and
+    `timeout` the time the adapter has for everything, both in seconds.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Delivery:
     address: str
     message: Message
     attempt: int = 1
+    age: float = 0.0
     timeout: float = 30.0
 
 
@@ -85,7 +87,8 @@ class Outcome:
     provider's own words. `message_id` is the provider's id for the message, `updated_token` the
     address it wants used from now on. `retry_after` is the provider's wish, in seconds.
     `indeterminate` means the request left and no answer came. `dead_address` means that the
-    provider says this address will never work again.
+    provider says this address will never work again; `dead_since` is since when, in seconds of Unix
+    time, if it says so.
     """
 
     status: DeliveryStatus
@@ -97,6 +100,7 @@ class Outcome:
     fault: Fault | None = None
     indeterminate: bool = False
     dead_address: bool = False
+    dead_since: float | None = None
 
 
 class Adapter(Protocol):

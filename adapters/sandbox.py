@@ -30,13 +30,13 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
+from adapters import answers
 from adapters import inbox as dev_inbox
 from adapters.contract import (
     ChannelType,
@@ -247,12 +247,11 @@ def _dead(channel: ChannelType) -> Outcome:
     text = "Sandbox: the address does not exist any more"
     if channel in _PROVIDER_SAID:
         code, error, response = _PROVIDER_SAID[channel]
-        said = {
-            "errorMessage": "Unregistered or expired token",
-            "channelType": str(channel),
-            "pushProviderStatusCode": code,
-            "pushProviderError": error,
-            "pushProviderResponse": response,
-        }
-        text = json.dumps(said, separators=(",", ":"))
+        text = answers.push_refusal(
+            channel,
+            text="Unregistered or expired token",
+            provider_code=code,
+            error=error,
+            response=response,
+        )
     return permanent(410, text, fault=Fault.RECIPIENT, dead_address=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import email.utils
 import hashlib
 import hmac
 import ipaddress
@@ -20,13 +19,13 @@ import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import yarl
 
+from adapters import answers
 from adapters.contract import (
     Delivery,
     DeliveryStatus,
@@ -149,7 +148,7 @@ class Webhook:
             response.status,
             self._shown(excerpt, delivery.address),
             message_id=delivery.id,
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            retry_after=answers.retry_after(response.headers.get("Retry-After")),
         )
 
     async def aclose(self) -> None:
@@ -276,21 +275,6 @@ def _no_answer(trouble: Exception, *, left: bool) -> Outcome:
     if isinstance(trouble, TimeoutError):
         return temporary(504, "The webhook was not reached in time")
     return temporary(503, f"The webhook was not reached: {type(trouble).__name__}")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """RFC 9110: seconds or an HTTP date. Anything else is as good as nothing."""
-    if retry_after is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}", retry_after):
-        return float(retry_after)
-    try:
-        when = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _permitted(address: Address, allowed: Sequence[Network], *, plain: bool) -> bool:

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -180,7 +181,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", default="benchmarks.json")
     options = parser.parse_args()
-    with servers.postgres(durable=True) as postgres, servers.redis() as redis, sink() as (port, mail):
+    with (
+        servers.postgres(durable=True) as postgres,
+        servers.redis() as redis,
+        sink() as (port, mail),
+    ):
         with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE bench")
         url = postgres.url.replace("://", "+psycopg://")
@@ -202,8 +207,10 @@ def report(rounds: list[Round], path: str) -> None:
     """The medians as a table, and everything as JSON."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     print(f"\nEmail over SMTP, PostgreSQL + Redis, everything on one machine: {machine}\n")
-    print("| worker processes | deliveries/s | per process | worker CPU each | peak memory "
-          "| accept 100, p50 | p99 |")
+    print(
+        "| worker processes | deliveries/s | per process | worker CPU each | peak memory "
+        "| accept 100, p50 | p99 |"
+    )
     print("|---|---|---|---|---|---|---|")
     for workers in sorted({one.workers for one in rounds}):
         of = [asdict(one) for one in rounds if one.workers == workers]
@@ -213,8 +220,8 @@ def report(rounds: list[Round], path: str) -> None:
             f"| {middle['worker_cpu_us']:.0f} µs | {middle['worker_memory']:.0f} MiB "
             f"| {middle['intake_p50']:.1f} ms | {middle['intake_p99']:.1f} ms |"
         )
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"machine": machine, "rounds": [asdict(one) for one in rounds]}, file, indent=1)
+    figures = {"machine": machine, "rounds": [asdict(one) for one in rounds]}
+    Path(path).write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ async def _send(
         address=claimed.address,
         message=message,
         attempt=claimed.attempt,
+        age=(claimed.claimed_at - claimed.created_at).total_seconds(),
         timeout=timeout,
     )
     try:

@@ -46,8 +46,11 @@ class _BulkPop:
     """BRPOP for the first ring, then RPOP with a count for whatever else waits, within the room
     that the worker's prefetch leaves. One round trip and one wake-up a bulk, not a ring."""
 
-    QoS = _Qos
     bulk = 200
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # which sets QoS when ack_emulation is off
+        self.QoS = _Qos
 
     def _brpop_read(self: Any, **options: Any) -> bool:
         connection = self.client.connection

@@ -239,7 +239,7 @@ def test_senders(sender, line):
     "value",
     [
         "=?utf-8?Q?not_meant_so?=",
-        "x" * 60 + "        y" * 3,
+        "x" * 64 + "   " + "y" * 100,
         " spaces around ",
         "many" + " " * 900 + "spaces",
         "one word " + "w" * 2000,

@@ -1,2 +1,3 @@
 from worker import settings, tasks
+
 tasks.run(settings.load())

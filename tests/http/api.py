@@ -64,6 +64,19 @@ class Answer:
         return json.loads(self.body)
 
 
+def address(url):
+    parts = urlsplit(url)
+    return parts.hostname, parts.port
+
+
+def fetch(url, method, path, body=None, headers=None):
+    """One HTTP request on a connection of its own."""
+    with contextlib.closing(http.client.HTTPConnection(*address(url), timeout=30)) as line:
+        line.request(method, path, body, headers or {})
+        answer = line.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
 @dataclass
 class Api:
     url: str
@@ -73,11 +86,6 @@ class Api:
     @property
     def path(self):
         return f"/v1/apps/{self.application}/messages"
-
-    @property
-    def address(self):
-        parts = urlsplit(self.url)
-        return parts.hostname, parts.port
 
     def boto3(self, *, url=None, attempts=1):
         """A real client with made-up keys."""
@@ -91,14 +99,11 @@ class Api:
         )
 
     def request(self, method, path, body=None, headers=None):
-        with contextlib.closing(http.client.HTTPConnection(*self.address, timeout=30)) as line:
-            line.request(method, path, body, headers or {})
-            answer = line.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
+        return fetch(self.url, method, path, body, headers)
 
     def line(self):
         """A bare connection, for what no client library would send."""
-        return contextlib.closing(socket.create_connection(self.address, timeout=20))
+        return contextlib.closing(socket.create_connection(address(self.url), timeout=20))
 
     def post(self, request, headers=None):
         return self.request("POST", self.path, json.dumps(request).encode(), headers)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.http.api import SMS, message
+from tests.http.api import SMS, address, message
 
 INVOCATION = {"amz-sdk-invocation-id": "7f0c5a0e-3b0c-4b1e-9d53-0c1d3d1a3a11"}
 
@@ -94,7 +94,7 @@ def test_the_same_at_the_same_time_is_stored_once(api):
 
 
 def test_boto3_tries_again_after_a_lost_answer_and_nothing_is_sent_twice(api):
-    with losing_the_first_answer(api.address) as url:
+    with losing_the_first_answer(address(api.url)) as url:
         answer = api.boto3(url=url, attempts=3).send_messages(
             ApplicationId=api.application, MessageRequest=message(SMS)
         )

@@ -1,12 +1,13 @@
 """Every refusal in Pinpoint's shape, and nothing stored after it."""
 
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from sqlalchemy import text, update
 
-from tests.http.api import SMS, message
+from tests.http.api import SMS, message, served
 from worker.store import tables
 
 UNKNOWN = "0" * 32
@@ -168,18 +169,28 @@ def test_boto3_raises_the_modelled_exception(api, application, request_, code, s
     assert api.stored() == (0, 0)
 
 
-def test_a_database_that_does_not_answer_is_ours_and_tells_nothing(api, caplog):
-    with api.runtime.db.engine.begin() as connection:
-        connection.execute(text("DROP TABLE application"))
-    client = api.boto3()
-    with pytest.raises(client.exceptions.InternalServerErrorException) as caught:
-        client.send_messages(ApplicationId=api.application, MessageRequest=message(SMS))
+def test_nul_in_an_id_is_not_found(settings, postgresql_url):
+    """PostgreSQL raises an error for it instead of finding nothing."""
+    with served(msgspec.structs.replace(settings, database_url=postgresql_url)) as api:
+        sent = api.request("POST", "/v1/apps/%00/messages", json.dumps(message(SMS)))
+        asked = api.request("GET", f"/v1/apps/%00/messages/{uuid4()}")
+    for answer in (sent, asked):
+        assert_refused(answer, 404, "NotFoundException", "Resource not found")
+
+
+def test_a_database_that_does_not_answer_is_ours_and_tells_nothing(settings, caplog):
+    with served(settings) as api:
+        with api.runtime.db.engine.begin() as connection:
+            connection.execute(text("DROP TABLE application"))
+        client = api.boto3()
+        with pytest.raises(client.exceptions.InternalServerErrorException) as caught:
+            client.send_messages(ApplicationId=api.application, MessageRequest=message(SMS))
+        assert api.stored() == (0, 0)
     response = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert response["Message"] == "The database did not answer; try again"
-    (logged,) = (one for one in caplog.records if one.name.startswith("worker"))
+    (logged,) = (one for one in caplog.records if one.levelname in {"WARNING", "ERROR"})
     assert logged.getMessage() == f"Request {response['RequestID']}: the database did not answer"
-    assert api.stored() == (0, 0)
 
 
 def test_an_error_of_ours_is_logged_once_and_tells_nothing(api, caplog):

@@ -121,6 +121,7 @@ def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock
             queue=EMAIL,
             attempt=1,
             lease_token=1,
+            created_at=clock(),
             expires_at=clock() + timedelta(seconds=3600),
             claimed_at=clock(),
         )

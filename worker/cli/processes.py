@@ -24,13 +24,14 @@ def api(host: str | None, port: int | None) -> None:
     settings = session.load()
     session.require_shared_broker(settings)
     session.log(settings)
-    with session.opened(settings) as held, session.until_stopped():
-        http.serve(
-            held,
-            host=settings.host if host is None else host,
-            port=settings.port if port is None else port,
-            on_ready=lambda url: show.say(f"Listening on {url}"),
-        )
+    host = settings.host if host is None else host
+    port = settings.port if port is None else port
+    with (
+        session.opened(settings) as held,
+        session.until_stopped(),
+        session.listening(host, port),
+    ):
+        http.serve(held, host=host, port=port, on_ready=lambda url: show.say(f"Listening on {url}"))
 
 
 def _queues(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:

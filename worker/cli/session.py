@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -124,6 +125,20 @@ def log(loaded: Settings) -> None:
         logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # memory:// has no host
     # Celery's reason is that a worker unpickles what it is sent; ours takes nothing but JSON.
     warnings.filterwarnings("ignore", "You're running the worker with superuser privileges")
+
+
+@contextlib.contextmanager
+def listening(host: str, port: int) -> Iterator[None]:
+    """A block that listens there. If it cannot, it fails with what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES}:
+            raise
+        raise click.ClickException(
+            f"{host}:{port} cannot be listened on ({os.strerror(error.errno)}): "
+            "choose another with --host or --port"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -22,7 +22,6 @@ FAILED = frozenset(
 
 _STYLES: dict[str, str] = {
     "ok": "green",
-    "as expected": "green",
     "wrong": "red",
     store.State.QUEUED: "yellow",
     store.State.SENDING: "yellow",
@@ -33,6 +32,7 @@ _STYLES: dict[str, str] = {
     DeliveryStatus.DUPLICATE: "cyan",
     **dict.fromkeys(FAILED, "red"),
 }
+_LONGEST_WORD = len(DeliveryStatus.PERMANENT_FAILURE)  # longer cells may be folded
 
 
 def console() -> Console:
@@ -90,9 +90,11 @@ def printable(text: str) -> str:
 def drawn(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """The table that a terminal shows."""
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        made.add_column(header, overflow="fold")
-    for row in _cells(rows):
+    cells = _cells(rows)
+    for header, *column in zip(headers, *cells, strict=True):
+        is_word = max(map(len, column), default=0) <= _LONGEST_WORD
+        made.add_column(header, overflow="fold", no_wrap=is_word)
+    for row in cells:
         made.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     return made
 

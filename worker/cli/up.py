@@ -52,7 +52,9 @@ def up(host: str | None, port: int | None, ready_file: Path | None) -> None:
     """
     settings = session.load(sandbox=True)
     session.log(settings)
-    with session.until_stopped():
+    host = settings.host if host is None else host
+    port = settings.port if port is None else port
+    with session.until_stopped(), session.listening(host, port):
         application = _prepare(settings)
 
         def ready(url: str) -> None:
@@ -62,12 +64,7 @@ def up(host: str | None, port: int | None, ready_file: Path | None) -> None:
                 _write(ready_file, url)
 
         with tasks.embedded(settings) as held:
-            http.serve(
-                held,
-                host=settings.host if host is None else host,
-                port=settings.port if port is None else port,
-                on_ready=ready,
-            )
+            http.serve(held, host=host, port=port, on_ready=ready)
             show.say("Finishing what is under way; Ctrl-C leaves it to the next start")
     show.say("Stopped")
 

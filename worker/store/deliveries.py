@@ -57,6 +57,7 @@ class Claimed:
     queue: str
     attempt: int
     lease_token: int
+    created_at: datetime
     expires_at: datetime
     claimed_at: datetime
 
@@ -270,6 +271,7 @@ def _claim(db: Database, lease: float) -> Executable:
             row.queue,
             row.attempt,
             row.lease_token,
+            row.created_at,
             row.expires_at,
             now.label("now"),
         )

@@ -1,0 +1,238 @@
+"""Commands that set an installation up: db, app, channel, check, and how mistakes are told."""
+
+import json
+import stat
+
+import pytest
+
+from tests.cli.conftest import APP
+from worker import store
+
+
+def test_version(sendpoint):
+    assert sendpoint("--version").output == "sendpoint 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["up", "api", "worker", "db", "app", "channel", "send", "results", "sweep", "check"],
+)
+def test_every_command_says_what_it_does(sendpoint, command):
+    told = sendpoint(command, "--help")
+    assert told.exit_code == 0
+    assert told.output.startswith(f"Usage: sendpoint {command} ")
+
+
+def test_a_database_is_created_for_its_owner_only(sendpoint, directory):
+    assert sendpoint("db", "upgrade").output == "The schema is current\n"
+    file = directory / ".sendpoint" / "sendpoint.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert sendpoint("db", "upgrade").exit_code == 0
+    assert sendpoint("db", "status").output == "The schema is current\n"
+
+
+def test_without_a_database_a_command_says_what_to_do_and_creates_none(sendpoint, directory):
+    told = sendpoint("app", "list")
+    assert told.exit_code == 1
+    assert told.output == (
+        "Error: There is no database .sendpoint/sendpoint.db: run `sendpoint up`, "
+        "or `sendpoint db upgrade`\n"
+    )
+    assert list(directory.iterdir()) == []
+
+
+def test_an_old_schema_is_told(prepared):
+    assert prepared("db", "downgrade", "base").output == "The schema is at base\n"
+    told = prepared("db", "status")
+    assert told.exit_code == 1
+    assert "run `sendpoint db upgrade`" in told.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SENDPOINT_PORT", "eighty", "SENDPOINT_PORT: Expected `int`"),
+        ("SENDPOINT_SANDBOX", "maybe", "SENDPOINT_SANDBOX must be on or off"),
+        ("SENDPOINT_SANDBOXX", "on", "SENDPOINT_SANDBOXX is not a setting"),
+        ("SENDPOINT_DATABASE_URL", "mysql://u:hunter2@h/d", "database_url must be sqlite:///"),
+    ],
+)
+def test_a_wrong_setting_is_named(prepared, monkeypatch, name, value, words):
+    monkeypatch.setenv(name, value)
+    told = prepared("app", "list")
+    assert told.exit_code == 1
+    assert words in told.output
+    assert told.output.count("\n") == 1
+    assert "hunter2" not in told.output
+
+
+def test_debug_shows_the_traceback(prepared, monkeypatch):
+    monkeypatch.setenv("SENDPOINT_DATABASE_URL", "mysql://h/d")
+    told = prepared("--debug", "app", "list")
+    assert isinstance(told.exception, ValueError)
+
+
+def test_applications(prepared):
+    created = prepared("app", "create", "blog").output.strip()
+    assert len(created) == 32
+    assert prepared("app", "list").output == f"ID{' ' * 32}NAME\n{created}  blog\n{APP}  shop\n"
+    assert json.loads(prepared("app", "list", "--json").output) == [
+        {"Id": created, "Name": "blog"},
+        {"Id": APP, "Name": "shop"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["shop", "--id", "UPPER"], 2, "32 lower-case hex digits"),
+        (["shop", "--id", APP], 1, "already"),
+        (["x" * 65], 2, "1 to 64 characters"),
+    ],
+)
+def test_applications_that_cannot_be(prepared, arguments, code, words):
+    told = prepared("app", "create", *arguments)
+    assert told.exit_code == code
+    assert words in told.output
+
+
+def test_values_get_the_type_of_their_setting(prepared, db, directory):
+    (directory / "secret.json").write_text('{"password": "from the file", "port": 25}')
+    told = prepared(
+        *("channel", "set", APP, "email", "smtp", "--file", "secret.json"),
+        *("host=127.0.0.1", "username=0815", "security=tls", "port=2525"),
+    )
+    assert told.output == f"EMAIL of {APP} is sent with smtp\n"
+    assert store.channels(db, APP)["EMAIL"] == store.Channel(
+        "EMAIL",
+        "smtp",
+        {
+            "host": "127.0.0.1",
+            "username": "0815",
+            "password": "from the file",
+            "security": "tls",
+            "port": 2525,
+        },
+        enabled=True,
+        version=1,
+    )
+
+
+def test_a_channel_is_replaced_and_disabled(prepared, db):
+    prepared("channel", "set", APP, "CUSTOM", "webhook", "url=https://hooks.example/a")
+    told = prepared(
+        *("channel", "set", APP, "CUSTOM", "webhook", "--disable", "--file", "-"),
+        stdin='{"url": "https://hooks.example/b", "allow_private": ["10.0.0.0/8"]}',
+    )
+    assert told.output == f"CUSTOM of {APP} is stored but disabled\n"
+    assert store.channels(db, APP)["CUSTOM"] == store.Channel(
+        "CUSTOM",
+        "webhook",
+        {"url": "https://hooks.example/b", "allow_private": ["10.0.0.0/8"]},
+        enabled=False,
+        version=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["EMAIL", "smtp", "host=h", "hots=h"], 2, "no setting hots; it has: host, port,"),
+        (["EMAIL", "smtp", "host=h", "port=0"], 1, "port"),
+        (["EMAIL", "smtp"], 1, "host"),
+        (["EMAIL", "smtp", "host"], 2, "'host' is not KEY=VALUE"),
+        (["EMAIL", "pigeon"], 2, "There is no adapter 'pigeon'; there are:"),
+        (["PIGEON", "smtp"], 2, "Invalid value for 'TYPE'"),
+        (["EMAIL", "smtp", "--file", "-"], 2, "--file must hold a JSON object"),
+    ],
+)
+def test_a_channel_that_cannot_be_is_not_stored(prepared, db, arguments, code, words):
+    told = prepared("channel", "set", APP, *arguments, stdin="[]")
+    assert told.exit_code == code
+    assert words in told.output
+    assert store.channels(db, APP) == {}
+
+
+def test_a_channel_of_no_application(prepared):
+    told = prepared("channel", "set", "nobody", "CUSTOM", "sandbox")
+    assert told.exit_code == 1
+    assert "There is no application nobody" in told.output
+
+
+def test_secrets_are_not_shown(prepared, db):
+    settings = {
+        "host": "h",
+        "password": "hunter2",
+        "api_key": "hunter2",
+        "headers": {"X-Token": "hunter2", "X-Shop": "1"},
+        "client_secrets": ["hunter2"],
+        "port": 25,
+        "private_key": "",
+    }
+    store.set_channel(db, APP, "EMAIL", adapter="smtp", settings=settings)
+    assert json.loads(prepared("channel", "show", APP, "--json").output) == [
+        {
+            "ChannelType": "EMAIL",
+            "Adapter": "smtp",
+            "Enabled": True,
+            "Version": 1,
+            "Settings": {
+                "host": "h",
+                "password": "********",
+                "api_key": "********",
+                "headers": {"X-Token": "********", "X-Shop": "1"},
+                "client_secrets": ["********"],
+                "port": 25,
+                "private_key": "",
+            },
+        }
+    ]
+    table = prepared("channel", "show", APP, "email").output
+    assert "hunter2" not in table
+    assert table.splitlines()[1].startswith("EMAIL  smtp     enabled  1        {")
+
+
+def test_a_channel_that_is_not_there(prepared):
+    told = prepared("channel", "show", APP, "SMS")
+    assert (told.exit_code, told.output) == (
+        1,
+        f"Error: The application {APP} has no channel SMS\n",
+    )
+
+
+def test_check(prepared, db):
+    store.set_channel(db, APP, "SMS", adapter="sandbox", settings={})
+    store.set_channel(db, APP, "EMAIL", adapter="smtp", settings={}, enabled=False)
+    well = prepared("check")
+    assert well.exit_code == 0
+    assert [line.split()[:1] + line.split()[-1:] for line in well.output.splitlines()] == [
+        ["WHAT", "WHY"],
+        ["database", "ok"],
+        ["broker", "ok"],
+        ["EMAIL", "disabled"],
+        ["SMS", "asked"],
+    ]
+    store.set_channel(db, APP, "EMAIL", adapter="smtp", settings={"hots": "h"})
+    ill = prepared("check")
+    assert ill.exit_code == 1
+    assert "EMAIL of shop (smtp)   wrong   Adapter 'smtp':" in ill.output
+
+
+def test_check_without_a_database(sendpoint):
+    told = sendpoint("check")
+    assert told.exit_code == 1
+    assert "database  wrong   There is no database .sendpoint/sendpoint.db" in told.output
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_api_and_worker_need_a_broker_they_share(prepared, command):
+    told = prepared(command)
+    assert told.exit_code == 1
+    assert "Use `sendpoint up`, which is both, or set SENDPOINT_BROKER_URL" in told.output
+
+
+def test_queues_that_are_not(prepared):
+    told = prepared("worker", "--queues", "push,fax")
+    assert told.exit_code == 2
+    assert "'fax' is none of push, sms, voice, email, custom, sms.promotional" in told.output

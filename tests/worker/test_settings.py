@@ -1,0 +1,45 @@
+"""Settings come from the environment; what is wrong is named, and its value is not shown."""
+
+import pytest
+
+from worker import settings
+
+
+def test_the_defaults_need_no_server():
+    loaded = settings.load({})
+    assert loaded == settings.Settings()
+    assert loaded.embedded
+    assert loaded.database_url.startswith("sqlite:///")
+
+
+def test_every_kind_of_value_is_read():
+    loaded = settings.load(
+        {
+            "SENDPOINT_BROKER_URL": "redis://localhost/0",
+            "SENDPOINT_SANDBOX": "on",
+            "SENDPOINT_PORT": "9000",
+            "SENDPOINT_WAIT": "0.5",
+            "SENDPOINT_ALLOW_FROM": "10.0.0.0/8, ::1/128",
+            "HOME": "/elsewhere",
+        }
+    )
+    assert (loaded.sandbox, loaded.port, loaded.wait) == (True, 9000, 0.5)
+    assert loaded.allow_from == ("10.0.0.0/8", "::1/128")
+    assert not loaded.embedded
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("SENDPOINT_DATABSE_URL", "x", "SENDPOINT_DATABSE_URL is not a setting"),
+        ("SENDPOINT_PORT", "s3cret", "SENDPOINT_PORT"),
+        ("SENDPOINT_SANDBOX", "s3cret", "SENDPOINT_SANDBOX must be on or off"),
+        ("SENDPOINT_LEASE", "0", "lease must be more than 0"),
+        ("SENDPOINT_CONCURRENCY", "0", "concurrency must be at least 1"),
+        ("SENDPOINT_ALLOW_FROM", "everyone", "everyone"),
+    ],
+)
+def test_what_is_wrong_is_named(name, value, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        settings.load({name: value})
+    assert "s3cret" not in str(caught.value)
