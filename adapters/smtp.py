@@ -1,9 +1,5 @@
-"""Email through an SMTP relay (RFC 5321), over connections that are kept and used again.
-
-Replies are judged by their enhanced status code first (RFC 3463 and IANA's registry), by their
-reply code second, by their class last. `TABLE` is read from the top; what it is matched against is
-`CODE ENHANCED TEXT`, with `-` for an enhanced code that is not there.
-"""
+"""Email through an SMTP relay (RFC 5321), over connections that are kept and used again. What the
+relay's replies mean is in `adapters.smtp_replies`."""
 
 from __future__ import annotations
 
@@ -14,88 +10,26 @@ import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import aiosmtplib
 
-from adapters import mime
+from adapters import mime, smtp_replies
 from adapters.contract import (
     Delivery,
-    DeliveryStatus,
     Fault,
     Outcome,
     indeterminate,
     permanent,
-    successful,
     temporary,
 )
 from adapters.messages import Email, RawEmail
+from adapters.smtp_replies import Reply, Stage
 
 Security = Literal["starttls", "tls", "opportunistic", "none"]
-Stage = Literal["connect", "mail", "rcpt", "data", "content"]
 
-
-class Row(NamedTuple):
-    """What a reply means. `stage` empty means at any stage."""
-
-    reply: re.Pattern[str]
-    status: DeliveryStatus
-    fault: Fault
-    dead: bool = False
-    retry_after: float | None = None
-    stage: str = ""
-
-
-def _re(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
-
-
-_TEMPORARY = DeliveryStatus.TEMPORARY_FAILURE
-_PERMANENT = DeliveryStatus.PERMANENT_FAILURE
-_THROTTLED = DeliveryStatus.THROTTLED
-_UNKNOWN = DeliveryStatus.UNKNOWN_FAILURE
-_RATE = r"\S+ .*(\brate\b|too many|too fast|try again later|throttl)"
-_NOBODY = r".*(user|recipient|mailbox|address|account)\b.*(unknown|not found|not exist|no such)"
-_NO_SUCH = r".*(unknown|no such|invalid) (user|recipient|mailbox|address|account)"
-_KEPT = 1_000  # characters of a reply that are looked at
-_GREYLISTED = 300.0
-_FULL = 3600.0
-
-TABLE = (
-    # Greylisting says "try again later" too, so it is looked for before the rate.
-    Row(_re(r"4\d\d \S+ .*gr[ae]y.?list"), _TEMPORARY, Fault.RECIPIENT, retry_after=_GREYLISTED),
-    Row(_re(r"\d+ [45]\.7\.28 "), _THROTTLED, Fault.PROVIDER),
-    Row(_re(r"421 4\.7\.\d+ "), _THROTTLED, Fault.PROVIDER),
-    Row(_re(rf"421 {_RATE}"), _THROTTLED, Fault.PROVIDER),
-    Row(_re(rf"4\d\d (?=4\.7\.[01] ){_RATE}"), _THROTTLED, Fault.PROVIDER),
-    Row(_re(r"45[012] - .*(\brate\b|too many)"), _THROTTLED, Fault.PROVIDER),
-    Row(_re(r"4\d\d 4\.5\.3 "), _THROTTLED, Fault.PROVIDER),
-    Row(_re(r"454 (4\.7\.0|-) |4\d\d 4\.7\.12 "), _TEMPORARY, Fault.CREDENTIALS),
-    Row(_re(r"4\d\d 4\.(7\.1|2\.0) "), _TEMPORARY, Fault.RECIPIENT, retry_after=_GREYLISTED),
-    Row(_re(r"4\d\d 4\.2\.2 "), _TEMPORARY, Fault.RECIPIENT, retry_after=_FULL),
-    Row(_re(r"4\d\d 4\.2\.\d+ "), _TEMPORARY, Fault.RECIPIENT),
-    Row(_re(r"53[0458] |5\d\d 5\.7\.(8|11|13) "), _PERMANENT, Fault.CREDENTIALS),
-    Row(_re(r"5\d\d 5\.1\.([1236]|10) |(521|556) "), _PERMANENT, Fault.RECIPIENT, dead=True),
-    Row(_re(r"5\d\d 5\.1\.[78] "), _PERMANENT, Fault.CREDENTIALS),
-    Row(_re(r"5\d\d 5\.2\.1 "), _PERMANENT, Fault.RECIPIENT, dead=True),
-    Row(_re(r"5\d\d 5\.2\.2 "), _PERMANENT, Fault.RECIPIENT),
-    Row(_re(r"5\d\d 5\.6\.7 "), _PERMANENT, Fault.RECIPIENT),
-    Row(_re(r"5\d\d 5\.(2\.3|3\.4|6\.\d+|7\.\d+) "), _PERMANENT, Fault.MESSAGE),
-    Row(_re(r"5\d\d 5\.4\.4 "), _PERMANENT, Fault.RECIPIENT, dead=True),
-    Row(_re(r"5\d\d 5\.4\.\d+ "), _PERMANENT, Fault.RECIPIENT),
-    # A server that is out of step: perhaps the leftovers of another message on the connection.
-    Row(_re(r"50[0-4] 5\.5\.\d+ "), _UNKNOWN, Fault.PROVIDER),
-    Row(_re(r"50[0-4] - "), _PERMANENT, Fault.MESSAGE, stage="content"),
-    Row(_re(r"50[0-4] - "), _UNKNOWN, Fault.PROVIDER),
-    Row(_re(rf"55[013] - ({_NOBODY}|{_NO_SUCH})"), _PERMANENT, Fault.RECIPIENT, True, None, "rcpt"),
-    Row(_re(r"5\d\d "), _PERMANENT, Fault.RECIPIENT, stage="rcpt"),
-    Row(_re(r"5\d\d "), _PERMANENT, Fault.MESSAGE),
-    Row(_re(r""), _TEMPORARY, Fault.PROVIDER),
-)
 
 _PORTS: dict[str, int] = {"starttls": 587, "tls": 465, "opportunistic": 25, "none": 25}
-_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b[ \n]*")
-_ADDRESS = re.compile(r'"[^"@]*"@[^\s<>"]+|[^\s<>"]+@[^\s<>"]+')
 _TROUBLE = (aiosmtplib.SMTPException, OSError, ValueError)
 
 
@@ -107,13 +41,6 @@ class _Letter:
     recipient: str
     message_id: str
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    stage: Stage
-    code: int
-    text: str
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +111,10 @@ class Smtp:
         """
         outcome = await self._send(delivery)
         return dataclasses.replace(
-            outcome, status_message=_shown(outcome.status_message, delivery.address, self._password)
+            outcome,
+            status_message=smtp_replies.shown(
+                outcome.status_message, delivery.address, self._password
+            ),
         )
 
     async def aclose(self) -> None:
@@ -226,7 +156,7 @@ class Smtp:
                 async with asyncio.timeout_at(deadline):
                     reply = await _envelope(connection, letter, deadline)
             except aiosmtplib.SMTPResponseException as refused:
-                reply = _Reply("connect", refused.code, refused.message[:_KEPT])
+                reply = Reply("connect", refused.code, refused.message[: smtp_replies.KEPT])
             except _TROUBLE as trouble:
                 return _not_reached(trouble), reused
             if reply.stage == "data" and reply.code == 354:
@@ -236,12 +166,14 @@ class Smtp:
                 except _TROUBLE:
                     return indeterminate("The relay took the message and did not answer"), False
             done = reply.stage == "content" and 200 <= reply.code < 300
-            out_of_step = not done and _row(reply).status is _UNKNOWN
+            out_of_step = (
+                not done and smtp_replies.row_of(reply).status is DeliveryStatus.UNKNOWN_FAILURE
+            )
             refused_cleanly = reply.code >= 400 and reply.code != 421 and not out_of_step
             keep = done or (refused_cleanly and reply.stage != "connect")
             connection.unfinished = not done
             again = out_of_step or (reply.code == 421 and reply.stage != "content")
-            return _outcome(reply, letter.message_id), again
+            return smtp_replies.outcome(reply, letter.message_id), again
         finally:
             self._settle(connection, keep=keep)
 
@@ -335,7 +267,7 @@ def _payload(
     )
 
 
-async def _envelope(connection: _Connection, letter: _Letter, deadline: float) -> _Reply:
+async def _envelope(connection: _Connection, letter: _Letter, deadline: float) -> Reply:
     """MAIL, RCPT and DATA: the first reply that refuses, or the 354 that asks for the content."""
     client = connection.client
     patience = None
@@ -349,7 +281,7 @@ async def _envelope(connection: _Connection, letter: _Letter, deadline: float) -
     utf8 = not (letter.sender.isascii() and letter.recipient.isascii())
     if utf8 and not client.supports_extension("smtputf8"):
         stage: Stage = "mail" if letter.recipient.isascii() else "rcpt"
-        return _Reply(stage, 553, "5.6.7 The address needs SMTPUTF8, which the relay lacks")
+        return Reply(stage, 553, "5.6.7 The address needs SMTPUTF8, which the relay lacks")
     options = [b"SIZE=%d" % len(letter.data)] * client.supports_extension("size")
     if not letter.data.isascii() and client.supports_extension("8bitmime"):
         options.append(b"BODY=8BITMIME")
@@ -376,43 +308,15 @@ async def _open(client: aiosmtplib.SMTP) -> None:
             await client.helo()
 
 
-async def _content(client: aiosmtplib.SMTP, data: bytes) -> _Reply:
+async def _content(client: aiosmtplib.SMTP, data: bytes) -> Reply:
     """From here on the relay may have the message."""
     assert client.protocol is not None
     client.protocol.write(data)
     return _reply("content", await client.protocol.read_response())
 
 
-def _reply(stage: Stage, response: aiosmtplib.SMTPResponse) -> _Reply:
-    return _Reply(stage, response.code, response.message[:_KEPT])
-
-
-def _row(reply: _Reply) -> Row:
-    enhanced = _ENHANCED.match(reply.text)
-    line = f"{reply.code} {enhanced[1] if enhanced else '-'} {reply.text}"
-    row = next(row for row in TABLE if row.stage in {"", reply.stage} and row.reply.match(line))
-    if reply.stage in {"connect", "mail"} and row.fault is Fault.RECIPIENT:
-        # No recipient has been named yet: whatever it is, the address is not to blame.
-        row = row._replace(fault=Fault.MESSAGE, dead=False)
-    if reply.stage == "connect" and row.fault is not Fault.CREDENTIALS and reply.code >= 500:
-        row = row._replace(status=_TEMPORARY, fault=Fault.PROVIDER)
-    return row
-
-
-def _outcome(reply: _Reply, message_id: str) -> Outcome:
-    if reply.stage == "content" and 200 <= reply.code < 300:
-        return successful(message_id=message_id, text=reply.text)
-    if reply.stage == "content" and not 400 <= reply.code < 600:
-        return indeterminate(f"The relay answered unreadably: {reply.code} {reply.text}")
-    row = _row(reply)
-    return Outcome(
-        status=row.status,
-        status_code=reply.code if reply.code >= 400 else 503,
-        status_message=reply.text,
-        retry_after=row.retry_after,
-        fault=row.fault,
-        dead_address=row.dead,
-    )
+def _reply(stage: Stage, response: aiosmtplib.SMTPResponse) -> Reply:
+    return Reply(stage, response.code, response.message[: smtp_replies.KEPT])
 
 
 def _not_reached(trouble: Exception) -> Outcome:
@@ -426,15 +330,6 @@ def _not_reached(trouble: Exception) -> Outcome:
     if isinstance(trouble, ssl.SSLError):
         return temporary(503, f"The relay was not reached: {trouble.reason or 'TLS failed'}")
     return temporary(503, f"The relay was not reached: {type(trouble).__name__}")
-
-
-def _shown(text: str, address: str, secret: str | None) -> str:
-    """The relay's words as a caller may see them: one line, no address, no password."""
-    for hidden in (address if "@" in address else None, secret):
-        if hidden:
-            text = re.sub(re.escape(hidden), "***", text, flags=re.IGNORECASE)
-    text = _ADDRESS.sub("***", " ".join(text[:_KEPT].split()))
-    return "".join(char if char.isprintable() else "?" for char in text)[:500]
 
 
 def _abort(client: aiosmtplib.SMTP) -> None:

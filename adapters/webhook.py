@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 import yarl
 
-from adapters import answers
+from adapters import addresses, answers
 from adapters.contract import (
     Delivery,
     DeliveryStatus,
@@ -64,24 +64,6 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[ -~]*")
 _ADDRESS = re.compile(r"[^\s<>\"]+@[^\s<>\"]+")
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-# IANA's special-purpose registries. `is_global` of Python 3.11 and 3.12 lets several of them pass.
-_DENIED = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
-        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
-    )
-)
-# Of IPv6 only this is the Internet: the rest is loopback, local, multicast or not given out.
-_INTERNET_6 = ipaddress.ip_network("2000::/3")
-_MAPPED = ipaddress.ip_network("::ffff:0:0/96")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
 
 class ForbiddenAddressError(OSError):
     """The host's address is not one that this webhook may connect to."""
@@ -113,7 +95,7 @@ class Webhook:
     ) -> None:
         if timeout <= 0 or connections < 1:
             raise ValueError("timeout must be positive and connections at least 1")
-        self._allowed = _networks(allow_private)
+        self._allowed = addresses.networks(allow_private)
         self._url = _checked_url(url, self._allowed)
         self._keys = _keys(secret)
         self._headers = _checked_headers(headers or {})
@@ -198,7 +180,7 @@ class Webhook:
         """What aiohttp calls for a socket for each address it is about to connect to."""
         family, kind, protocol, _, sockaddr = info
         address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
-        if not _permitted(address, self._allowed, plain=self._url.scheme == "http"):
+        if not addresses.permitted(address, self._allowed, plain=self._url.scheme == "http"):
             raise ForbiddenAddressError("address not allowed")
         return socket.socket(family=family, type=kind, proto=protocol)
 
@@ -277,29 +259,7 @@ def _no_answer(trouble: Exception, *, left: bool) -> Outcome:
     return temporary(503, f"The webhook was not reached: {type(trouble).__name__}")
 
 
-def _permitted(address: Address, allowed: Sequence[Network], *, plain: bool) -> bool:
-    """Whether a socket may be connected there; an IPv4 address inside an IPv6 one is what counts.
-
-    6to4 and Teredo, which hold one too, are denied whole: nobody's server lives there.
-    """
-    inner = address
-    if isinstance(address, ipaddress.IPv6Address) and (address in _MAPPED or address in _NAT64):
-        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    if any(inner in network or address in network for network in allowed):
-        return True
-    if plain or any(inner in network for network in _DENIED):
-        return False
-    return inner.version == 4 or inner in _INTERNET_6
-
-
-def _networks(cidrs: Sequence[str]) -> tuple[Network, ...]:
-    try:
-        return tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
-    except ValueError:
-        raise ValueError("allow_private must be a list of networks such as 10.1.0.0/16") from None
-
-
-def _checked_url(url: str, allowed: Sequence[Network]) -> yarl.URL:
+def _checked_url(url: str, allowed: Sequence[addresses.Network]) -> yarl.URL:
     try:
         parsed = yarl.URL(url)
     except ValueError:

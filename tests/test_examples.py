@@ -91,5 +91,5 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(tmp_path):
     finally:
         process.kill()
         process.wait()
-    gone, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []

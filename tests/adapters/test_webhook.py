@@ -16,9 +16,10 @@ import uuid
 import pytest
 from aiohttp import web
 
+from adapters import addresses
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outcome
 from adapters.messages import Custom, Sms
-from adapters.webhook import Webhook, _permitted
+from adapters.webhook import Webhook
 from tests.adapters import test_smtp
 from tests.contracts.adapter import AdapterContract, Answer
 
@@ -351,7 +352,7 @@ def test_an_answer_that_repeats_the_request_shows_no_secret_and_no_address():
     ],
 )
 def test_addresses_that_are_not_on_the_internet_are_refused(address):
-    assert not _permitted(ipaddress.ip_address(address), (), plain=False)
+    assert not addresses.permitted(ipaddress.ip_address(address), (), plain=False)
 
 
 @pytest.mark.parametrize(
@@ -366,8 +367,8 @@ def test_addresses_that_are_not_on_the_internet_are_refused(address):
     ],
 )
 def test_addresses_on_the_internet_are_permitted_but_not_in_the_clear(address):
-    assert _permitted(ipaddress.ip_address(address), (), plain=False)
-    assert not _permitted(ipaddress.ip_address(address), (), plain=True)
+    assert addresses.permitted(ipaddress.ip_address(address), (), plain=False)
+    assert not addresses.permitted(ipaddress.ip_address(address), (), plain=True)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +377,7 @@ def test_addresses_on_the_internet_are_permitted_but_not_in_the_clear(address):
 )
 def test_a_private_network_is_permitted_by_name(address, permitted):
     allowed = (ipaddress.ip_network("10.1.0.0/16"),)
-    assert _permitted(ipaddress.ip_address(address), allowed, plain=True) is permitted
+    assert addresses.permitted(ipaddress.ip_address(address), allowed, plain=True) is permitted
 
 
 @pytest.mark.parametrize(

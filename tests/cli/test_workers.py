@@ -103,3 +103,12 @@ def test_a_broker_that_is_not_there(tmp_path, command):
     assert told.returncode == 1
     assert "The broker does not answer; check SENDPOINT_BROKER_URL" in told.stdout + told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_listening_for_other_machines_needs_a_setting(tmp_path):
+    processes.run("db", "upgrade", cwd=tmp_path)
+    told = processes.run(
+        "api", "--host", "0.0.0.0", cwd=tmp_path, broker_url="redis://127.0.0.1:1/0"
+    )
+    assert told.returncode == 1
+    assert told.stderr.startswith("Error: Listening on 0.0.0.0 needs SENDPOINT_ALLOW_FROM")

@@ -119,7 +119,7 @@ def log(loaded: Settings) -> None:
         )
     except ValueError as error:
         raise click.ClickException(f"SENDPOINT_LOG_LEVEL: {error}") from error
-    for chatty in ("alembic", "celery", "kombu"):
+    for chatty in ("alembic", "celery", "kombu", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if loaded.embedded:
         logging.getLogger("kombu.connection").setLevel(logging.ERROR)  # memory:// has no host

@@ -58,10 +58,10 @@ def up(host: str | None, port: int | None, ready_file: Path | None) -> None:
         application = _prepare(settings)
 
         def ready(url: str) -> None:
-            for line, style in _welcome(settings, application, url):
-                show.say(line, style)
             if ready_file is not None:
                 _write(ready_file, url)
+            for line, style in _welcome(settings, application, url):
+                show.say(line, style)
 
         with tasks.embedded(settings) as held:
             http.serve(held, host=host, port=port, on_ready=ready)
