@@ -17,6 +17,7 @@ import aiosmtplib
 from adapters import mime, smtp_replies
 from adapters.contract import (
     Delivery,
+    DeliveryStatus,
     Fault,
     Outcome,
     indeterminate,
