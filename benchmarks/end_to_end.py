@@ -104,7 +104,7 @@ class Bench:
         }
         started = [
             subprocess.Popen(
-                [sys.executable, "-m", "tests.edges.tmpw"],
+                [sys.executable, "-m", "worker.cli", "worker"],
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

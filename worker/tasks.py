@@ -96,6 +96,11 @@ def celery_app(settings: Settings) -> Celery:
 
 def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
     """Run a worker process until it is told to stop (SIGTERM: drain; SIGQUIT: at once)."""
+
+    def on_ready(**_: object) -> None:
+        _log.info("ready, taking from %s", ", ".join(queues))
+
+    signals.worker_ready.connect(on_ready, weak=False)
     celery_app(settings).worker_main(
         [
             "--quiet",

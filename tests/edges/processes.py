@@ -17,8 +17,6 @@ from sqlalchemy import select
 from worker import intake, runtime, settings, store, wire
 from worker.store import tables
 
-QUEUES = "sendpoint.push,sendpoint.sms,sendpoint.voice,sendpoint.email,sendpoint.custom"
-
 
 class Mailbox:
     """A real SMTP server that counts what it accepted, by recipient and by Message-ID."""
@@ -113,7 +111,7 @@ class Worker:
             time.sleep(0.05)
 
 
-SENDPOINT = ("tests.edges.tmpw",)
+SENDPOINT = ("worker.cli", "worker")
 CELERY = ("celery", "-A", "worker.tasks", "worker", "--without-gossip", "--without-mingle")
 
 

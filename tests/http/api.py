@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import logging
 import socket
 import time
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ def until(true, seconds=15):
     while not true():
         assert time.monotonic() < give_up, "it did not come to that"
         time.sleep(0.005)
+
+
+def logged(caplog):
+    """What the backend and its HTTP server logged as a warning or an error."""
+    return [
+        one
+        for one in caplog.records
+        if one.levelno >= logging.WARNING and one.name.startswith(("worker", "uvicorn"))
+    ]
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """Every refusal in Pinpoint's shape, and nothing stored after it."""
 
 import json
+import logging
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
 from sqlalchemy import text, update
 
-from tests.http.api import SMS, message, served
+from tests.http.api import SMS, logged, message, served
 from worker.store import tables
 
 UNKNOWN = "0" * 32
@@ -189,8 +190,8 @@ def test_a_database_that_does_not_answer_is_ours_and_tells_nothing(settings, cap
     response = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert response["Message"] == "The database did not answer; try again"
-    (logged,) = (one for one in caplog.records if one.levelname in {"WARNING", "ERROR"})
-    assert logged.getMessage() == f"Request {response['RequestID']}: the database did not answer"
+    (entry,) = logged(caplog)
+    assert entry.getMessage() == f"Request {response['RequestID']}: the database did not answer"
 
 
 def test_an_error_of_ours_is_logged_once_and_tells_nothing(api, caplog):
@@ -209,3 +210,13 @@ def test_an_error_of_ours_is_logged_once_and_tells_nothing(api, caplog):
     assert "intake.py" in logged.getMessage()
     assert "NONSENSE" not in caplog.text
     assert SMS not in caplog.text
+
+
+def test_the_log_has_no_bodies_and_no_addresses(api, caplog):
+    caplog.set_level(logging.DEBUG)
+    assert api.post(message(SMS, body="top secret")).status == 200
+    assert api.post(message(SMS, channel="top secret")).status == 400
+    assert api.request("POST", api.path, b"top secret").status == 400
+    assert "top secret" not in caplog.text
+    assert SMS not in caplog.text
+    assert "127.0.0.1" not in caplog.text

@@ -14,7 +14,7 @@ from worker import plan, runtime, store
 from worker.cli import session, show
 
 _TYPE = click.Choice([str(one) for one in plan.QUEUE_OF], case_sensitive=False)
-_SECRET = ("password", "secret", "token", "key", "credential")
+_SECRET = ("password", "secret", "token", "key", "credential", "authorization")
 _MASK = "********"
 
 

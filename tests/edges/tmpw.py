@@ -1,3 +1,0 @@
-from worker import settings, tasks
-
-tasks.run(settings.load())
