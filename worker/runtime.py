@@ -168,7 +168,7 @@ def open_runtime(settings: Settings) -> Runtime:
     """Put a process together. Nothing is connected yet."""
     return Runtime(
         settings=settings,
-        db=store.connect(settings.database_url),
+        db=store.connect(settings.database_url, vault=settings.vault()),
         rings=Rings(settings.broker_url),
         policy=retry.Policy(
             max_attempts=settings.max_attempts,

@@ -8,8 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 
 import msgspec
+
+from worker import vault
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +24,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     database_url: str = "sqlite:///.sendpoint/sendpoint.db"
     broker_url: str = "memory://"
+
+    secret_keys: str = ""
+    """The keys that seal credentials in the database, `NAME:BASE64[,…]`, the current one first."""
+    secret_keys_file: str = ".sendpoint/secret.keys"
+    """Where the keys are if `secret_keys` is empty. A deployment of one process makes the file."""
 
     sandbox: bool = False
     """Send on channels without a provider into the dev inbox instead of refusing."""
@@ -57,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
+        vault.parse(self.secret_keys)
         for network in self.allow_from:
             ip_network(network)
         for name in (
@@ -78,6 +87,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def send_timeout(self) -> float:
         """The time one attempt has, well inside the lease."""
         return self.lease / 2
+
+    def vault(self) -> vault.Vault:
+        """The vault with this deployment's keys. One of several processes must be given its keys:
+        each making its own would only find out later."""
+        if self.secret_keys:
+            return vault.parse(self.secret_keys)
+        path = Path(self.secret_keys_file)
+        if self.embedded or path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return vault.from_file(path)
+        return vault.Vault()
 
     @property
     def embedded(self) -> bool:

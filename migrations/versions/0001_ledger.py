@@ -85,7 +85,7 @@ def upgrade() -> None:
         sa.Column("application_id", sa.String(length=32), nullable=False),
         sa.Column("channel_type", sa.String(length=20), nullable=False),
         sa.Column("adapter", sa.String(length=64), nullable=False),
-        sa.Column("settings", sa.JSON(), nullable=False),
+        sa.Column("settings", sa.Text(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),

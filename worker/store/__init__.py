@@ -27,6 +27,7 @@ from worker.store.directory import (
     has_application,
     opt_outs,
     put_endpoint,
+    seal_again,
     set_channel,
 )
 from worker.store.requests import (
@@ -82,6 +83,7 @@ __all__ = [
     "rescue",
     "results",
     "save",
+    "seal_again",
     "set_channel",
     "unring",
     "upgrade",

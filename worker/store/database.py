@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeEngine
 
 from worker.store import clock
+from worker.vault import Vault
 
 Unavailable = OperationalError
 """What a statement raises when the database cannot be reached, is busy or is shutting down."""
@@ -42,11 +43,12 @@ class Database:
     """A database and the clock that its statements go by.
 
     `now` is None in production, where the database's own clock decides, and a function in tests
-    that move time by hand.
+    that move time by hand. `vault` seals the channels' settings, which hold credentials.
     """
 
     engine: Engine
     now: Callable[[], datetime] | None = None
+    vault: Vault = field(default_factory=Vault)
 
     def after(self, seconds: float | ColumnElement[Any]) -> ColumnElement[datetime]:
         """The time `seconds` from now, as SQL."""
@@ -88,7 +90,7 @@ def connect(url: str, *, pool_size: int = 8, now: Callable[[], datetime] | None 
     else:
         shown = parsed.render_as_string(hide_password=True)
         raise ValueError(f"database_url must be sqlite:/// or postgresql://, not {shown}")
-    return Database(engine, now)
+    return Database(engine, now, vault or Vault())
 
 
 def _sqlite(url: URL) -> Engine:

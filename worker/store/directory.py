@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Row, insert, select, tuple_
+from sqlalchemy import Row, insert, select, tuple_, update
 
 from worker import wire
 from worker.store import database
@@ -30,9 +30,9 @@ class Channel:
 
     channel_type: str
     adapter: str
-    settings: Mapping[str, Any]
-    enabled: bool
-    version: int
+    settings: Mapping[str, Any] = field(repr=False)
+    enabled: bool = True
+    version: int = 0
 
 
 def create_application(
@@ -74,8 +74,11 @@ def set_channel(
     settings: Mapping[str, Any],
     enabled: bool = True,
 ) -> None:
-    """Store how an application sends on a channel, replacing what was there."""
-    new = {"adapter": adapter, "settings": dict(settings), "enabled": enabled}
+    """Store how an application sends on a channel, replacing what was there. `ValueError` if there
+    is no key to seal the settings with."""
+    place = _place(application_id, channel_type)
+    sealed = db.vault.seal(msgspec.json.encode(dict(settings)), place=place)
+    new = {"adapter": adapter, "settings": sealed, "enabled": enabled}
     _upsert(
         db,
         channel,
@@ -86,14 +89,46 @@ def set_channel(
 
 
 def channels(db: Database, application_id: str) -> dict[str, Channel]:
-    """The channels that an application has, by ChannelType."""
+    """The channels that an application has, by ChannelType. `ValueError` if settings do not open."""
     with db.reading() as connection:
         found = connection.execute(
             select(*(channel.c[name] for name in Channel.__slots__)).where(
                 channel.c.application_id == application_id
             )
+        ).all()
+    return {
+        one.channel_type: Channel(
+            channel_type=one.channel_type,
+            adapter=one.adapter,
+            settings=_opened(db, application_id, one),
+            enabled=one.enabled,
+            version=one.version,
         )
-        return {one.channel_type: Channel(*one) for one in found}
+        for one in found
+    }
+
+
+def seal_again(db: Database) -> int:
+    """Seal with the current key what another one sealed, and say how many settings that were.
+    Workers need not notice: the settings stay the same."""
+    with db.engine.begin() as connection:
+        old = [
+            one
+            for one in connection.execute(select(channel).with_for_update()).all()
+            if not db.vault.is_current(one.settings)
+        ]
+        for one in old:
+            place = _place(one.application_id, one.channel_type)
+            sealed = db.vault.seal(db.vault.open(one.settings, place=place), place=place)
+            connection.execute(
+                update(channel)
+                .where(
+                    channel.c.application_id == one.application_id,
+                    channel.c.channel_type == one.channel_type,
+                )
+                .values(settings=sealed)
+            )
+    return len(old)
 
 
 def put_endpoint(
@@ -159,6 +194,17 @@ def opt_outs(
             )
         )
         return {(one.channel_type, one.address) for one in found}
+
+
+def _place(application_id: str, channel_type: str) -> str:
+    """What a channel's sealed settings are bound to."""
+    return f"application {application_id}, channel {channel_type}"
+
+
+def _opened(db: Database, application_id: str, one: Row[Any]) -> dict[str, Any]:
+    plain = db.vault.open(one.settings, place=_place(application_id, one.channel_type))
+    settings: dict[str, Any] = msgspec.json.decode(plain)
+    return settings
 
 
 def _endpoint(one: Row[Any]) -> wire.EndpointResponse:

@@ -66,7 +66,7 @@ channel = Table(
     Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
     Column("channel_type", String(20), primary_key=True),
     Column("adapter", String(64), nullable=False),
-    Column("settings", JSON, nullable=False),
+    Column("settings", Text, nullable=False),  # sealed: they hold credentials
     Column("enabled", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created_at", Utc, nullable=False),

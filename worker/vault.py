@@ -1,0 +1,108 @@
+"""Secrets at rest: AES-256-GCM, bound to the place where they are stored.
+
+What is sealed for one place does not open at another, so a ciphertext that somebody moves from one
+application's row to another's is worthless. Several keys may be known: the first seals, all open,
+which is what makes changing keys possible without an outage.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_FORMAT = "v1"
+_NONCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of 32 bytes and the name by which what it sealed remembers it."""
+
+    name: str
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Seals and opens. Without keys it does neither, and says what to do."""
+
+    keys: Sequence[Key] = ()
+
+    def seal(self, plain: bytes, *, place: str) -> str:
+        """The text to store. `place` says where, and has to be the same to open it."""
+        if not self.keys:
+            raise ValueError(NO_KEYS)
+        key = self.keys[0]
+        nonce = os.urandom(_NONCE)
+        sealed = AESGCM(key.value).encrypt(nonce, plain, place.encode())
+        return f"{_FORMAT}.{key.name}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def open(self, text: str, *, place: str) -> bytes:
+        """What was sealed. `ValueError` if the key is not known or the text belongs elsewhere."""
+        version, _, rest = text.partition(".")
+        name, _, sealed = rest.partition(".")
+        if version != _FORMAT:
+            raise ValueError(f"{place}: is not something that Sendpoint sealed")
+        key = next((key for key in self.keys if key.name == name), None)
+        if key is None:
+            raise ValueError(f"{place}: was sealed with the key {name!r}, which is not known here")
+        data = base64.urlsafe_b64decode(sealed)
+        try:
+            return AESGCM(key.value).decrypt(data[:_NONCE], data[_NONCE:], place.encode())
+        except InvalidTag:
+            raise ValueError(
+                f"{place}: does not open; it was changed, or belongs elsewhere"
+            ) from None
+
+    def is_current(self, text: str) -> bool:
+        """Whether the text was sealed with the key that seals now."""
+        return bool(self.keys) and text.split(".")[1] == self.keys[0].name
+
+
+NO_KEYS = (
+    "There is no key to encrypt credentials with. Set SENDPOINT_SECRET_KEYS to what "
+    "`sendpoint secrets new-key` prints, the same in every process"
+)
+
+
+def new_key() -> str:
+    """A new key as settings write it, `NAME:BASE64`."""
+    return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def parse(text: str) -> Vault:
+    """A vault with the keys `NAME:BASE64[,…]`, the one that seals first. `ValueError` shows none
+    of them."""
+    keys = []
+    for part in text.replace("\n", ",").split(","):
+        if not part.strip():
+            continue
+        name, _, value = part.strip().partition(":")
+        try:
+            key = Key(name, base64.b64decode(value, validate=True))
+        except binascii.Error:
+            key = Key(name, b"")
+        if len(key.value) != 32 or not name.isalnum():
+            raise ValueError("secret_keys must be NAME:BASE64 of 32 bytes, separated by commas")
+        keys.append(key)
+    return Vault(tuple(keys))
+
+
+def from_file(path: Path) -> Vault:
+    """The vault with the keys in a file. A file that does not exist is made, with a new key, for
+    its owner's eyes only."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return parse(path.read_text())
+    with os.fdopen(descriptor, "w") as file:
+        file.write(new_key() + "\n")
+    return parse(path.read_text())
