@@ -19,13 +19,12 @@ import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import yarl
 
-from adapters import addresses, answers
+from adapters import addresses, answers, http
 from adapters.contract import (
     Delivery,
     DeliveryStatus,
@@ -55,7 +54,6 @@ BY_CLASS = {
 }
 _OTHERS = DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER
 
-_BODY_LIMIT = 64 * 1024
 _EXCERPT = 500
 _OWN_HEADERS = re.compile(
     r"host|content-.*|transfer-encoding|connection|webhook-.*|expect|accept-encoding", re.IGNORECASE
@@ -119,16 +117,16 @@ class Webhook:
             return permanent(400, text, fault=Fault.MESSAGE)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + min(delivery.timeout, self._timeout)
-        progress = SimpleNamespace(left=False)
+        progress = http.Progress()
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._post(delivery.id, body, progress)
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
             return _no_answer(trouble, left=progress.left)
-        excerpt = await _excerpt(response, deadline)
+        said = await http.body(response, deadline)
         return _outcome(
             response.status,
-            self._shown(excerpt, delivery.address),
+            self._shown(said.decode("utf-8", "replace"), delivery.address),
             message_id=delivery.id,
             retry_after=answers.retry_after(response.headers.get("Retry-After")),
         )
@@ -141,7 +139,7 @@ class Webhook:
             await session.close()
 
     async def _post(
-        self, message_id: str, body: bytes, progress: SimpleNamespace
+        self, message_id: str, body: bytes, progress: http.Progress
     ) -> aiohttp.ClientResponse:
         timestamp = str(int(time.time()))
         headers = {
@@ -154,26 +152,15 @@ class Webhook:
         if self._keys:
             headers["webhook-signature"] = _signature(self._keys, message_id, timestamp, body)
         if self._session is None:
-            self._session = self._new_session()
+            self._session = http.session(
+                connections=self._connections, socket_factory=self._guarded_socket
+            )
         return await self._session.post(
             self._url,
             data=body,
             headers=headers,
             allow_redirects=False,
             trace_request_ctx=progress,
-        )
-
-    def _new_session(self) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_has_left)
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, socket_factory=self._guarded_socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the time
-            trace_configs=[trace],
-            auto_decompress=False,
         )
 
     def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
@@ -210,28 +197,6 @@ def _signature(keys: Sequence[bytes], message_id: str, timestamp: str, body: byt
     signed = f"{message_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-async def _has_left(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
-) -> None:
-    context.trace_request_ctx.left = True
-
-
-async def _excerpt(response: aiohttp.ClientResponse, deadline: float) -> str:
-    """The beginning of the answer's body; what is wrong with a body changes no verdict.
-
-    A body that ends within the limit leaves the connection to the next request.
-    """
-    body = b""
-    try:
-        async with asyncio.timeout_at(deadline):
-            while len(body) < _BODY_LIMIT and not response.content.at_eof():
-                body += await response.content.read(_BODY_LIMIT - len(body))
-    except (aiohttp.ClientError, OSError):
-        pass
-    response.release()  # which closes the connection if there is more to come
-    return body.decode("utf-8", "replace")
 
 
 def _outcome(status: int, text: str, *, message_id: str, retry_after: float | None) -> Outcome:

@@ -24,7 +24,7 @@ import psutil
 import psycopg
 
 from tests import servers
-from worker import intake, runtime, settings, store, wire
+from worker import intake, runtime, settings, store, vault, wire
 
 REQUEST = {
     "MessageConfiguration": {
@@ -58,7 +58,9 @@ class Bench:
     """A deployment that rounds run in."""
 
     def __init__(self, database_url: str, broker_url: str, sink_port: int) -> None:
-        self.settings = settings.Settings(database_url=database_url, broker_url=broker_url)
+        self.settings = settings.Settings(
+            database_url=database_url, broker_url=broker_url, secret_keys=vault.new_key()
+        )
         self.runtime = runtime.open_runtime(self.settings)
         store.upgrade(self.runtime.db)
         self.application = store.create_application(self.runtime.db, "bench").id
@@ -100,6 +102,7 @@ class Bench:
         environment = os.environ | {
             "SENDPOINT_DATABASE_URL": self.settings.database_url,
             "SENDPOINT_BROKER_URL": self.settings.broker_url,
+            "SENDPOINT_SECRET_KEYS": self.settings.secret_keys,
             "SENDPOINT_LOG_LEVEL": "WARNING",
         }
         started = [

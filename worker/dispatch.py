@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.contract import (
@@ -49,9 +50,18 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
     return
 
 
-def sweep(runtime: Runtime) -> int:
-    """One round over what was left behind, and how many rows it found: messages whose worker is
-    gone, messages whose deadline passed, and messages that are due and not rung."""
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: messages it rang for, took back from a lost worker, or closed."""
+
+    rung: int
+    rescued: int
+    expired: int
+
+
+def sweep(runtime: Runtime) -> Swept:
+    """One round over what was left behind: messages whose worker is gone, messages whose deadline
+    passed, and messages that are due and not rung."""
     db, settings = runtime.db, runtime.settings
     rescued = store.rescue(db, at_most_once=retry.AT_MOST_ONCE, max_attempts=settings.max_attempts)
     expired = store.expire(db)
@@ -67,7 +77,7 @@ def sweep(runtime: Runtime) -> int:
                 store.unring(db, [one.id for one in due])
             rung += len(due)
     events.swept(rung=rung, rescued=rescued, expired=expired)
-    return rung + rescued + expired
+    return Swept(rung, rescued, expired)
 
 
 async def keep_sweeping(runtime: Runtime) -> None:
@@ -146,6 +156,8 @@ async def _render(runtime: Runtime, claimed: store.Claimed) -> Message:
     request = runtime.known(claimed.request_id)
     if request is None:
         request = await runtime.requests.put(claimed.request_id)
+    if request is None:
+        raise render.Unrenderable(500, "The request is not stored any more")
     return render.render(
         ChannelType(claimed.channel_type),
         request,

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from adapters.contract import Adapter
 from worker import batch, retry, store, throttle, wire
 from worker.rings import Rings
@@ -148,13 +150,14 @@ class Runtime:
     def _finish(self, finishes: Sequence[store.Finish]) -> Sequence[bool]:
         return store.finish(self.db, finishes)
 
-    def _requests(self, ids: Sequence[UUID]) -> Sequence[wire.MessageRequest]:
-        """The requests, decoded once and kept for their other recipients."""
+    def _requests(self, ids: Sequence[UUID]) -> Sequence[wire.MessageRequest | None]:
+        """The requests, decoded once and kept for their other recipients; None for one that is not
+        there, so that it is no other message's trouble."""
         missing = [one for one in dict.fromkeys(ids) if one not in self._decoded]
         if missing:
             for request_id, body in store.bodies(self.db, missing).items():
                 self._decoded[request_id] = wire.decode(body.encode(), wire.MessageRequest)
-        found = [self._decoded[one] for one in ids]
+        found = [self._decoded.get(one) for one in ids]
         while len(self._decoded) > 1000:
             self._decoded.popitem(last=False)
         return found
@@ -162,6 +165,14 @@ class Runtime:
     def known(self, request_id: UUID) -> wire.MessageRequest | None:
         """A request that was read before."""
         return self._decoded.get(request_id)
+
+
+def open_client(settings: Settings) -> Runtime:
+    """A process that hands requests in and delivers none. With a broker in memory nobody hears its
+    rings, so what it leaves is due at once for the sweep of the process that delivers."""
+    if settings.embedded:
+        settings = msgspec.structs.replace(settings, ring_again_after=0.001)
+    return open_runtime(settings)
 
 
 def open_runtime(settings: Settings) -> Runtime:

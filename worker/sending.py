@@ -35,4 +35,4 @@ def send_messages(
 
 @functools.cache
 def _runtime() -> runtime.Runtime:
-    return runtime.open_runtime(settings.load())
+    return runtime.open_client(settings.load())

@@ -27,8 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     secret_keys: str = ""
     """The keys that seal credentials in the database, `NAME:BASE64[,…]`, the current one first."""
-    secret_keys_file: str = ".sendpoint/secret.keys"
-    """Where the keys are if `secret_keys` is empty. A deployment of one process makes the file."""
+    secret_keys_file: str = ".sendpoint/secret.keys"  # noqa: S105 - a path
+    """Where the keys are if `secret_keys` is empty; made when the first credential is stored. With
+    processes on several machines, set `secret_keys` instead."""
 
     sandbox: bool = False
     """Send on channels without a provider into the dev inbox instead of refusing."""
@@ -67,7 +68,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         vault.parse(self.secret_keys)
         for network in self.allow_from:
-            ip_network(network)
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"allow_from: {error}") from None
         for name in (
             "message_ttl",
             "backoff_base",
@@ -89,15 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.lease / 2
 
     def vault(self) -> vault.Vault:
-        """The vault with this deployment's keys. One of several processes must be given its keys:
-        each making its own would only find out later."""
-        if self.secret_keys:
-            return vault.parse(self.secret_keys)
-        path = Path(self.secret_keys_file)
-        if self.embedded or path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return vault.from_file(path)
-        return vault.Vault()
+        """What seals credentials, with this deployment's keys."""
+        keys = vault.parse(self.secret_keys)
+        return vault.Vault(keys, None if keys else Path(self.secret_keys_file))
 
     @property
     def embedded(self) -> bool:
@@ -109,8 +107,12 @@ PREFIX = "SENDPOINT_"
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that an environment says. `ValueError`, naming the variable, for one that is
-    unknown or cannot be read; its value is not shown, since it may be a secret."""
+    """The settings that an environment says. The sandbox is on where everything runs in one
+    process, unless the environment says anything of it.
+
+    `ValueError`, naming the variable, for one that is unknown or cannot be read; its value is not
+    shown, since it may be a secret.
+    """
     given = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
@@ -122,10 +124,18 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         if name not in known:
             raise ValueError(f"{PREFIX}{name.upper()} is not a setting of Sendpoint")
         values[name] = _read(name, text, known[name].type)
+    settings = _made(values)
+    if "sandbox" in given:
+        return settings
+    return msgspec.structs.replace(settings, sandbox=settings.embedded)
+
+
+def _made(values: Mapping[str, object]) -> Settings:
     try:
-        return Settings(**values)  # type: ignore[arg-type] # read to their types just above
+        return Settings(**values)  # type: ignore[arg-type] # read to their types before
     except ValueError as error:
-        raise ValueError(f"{PREFIX.rstrip('_')}: {error}") from None
+        name, _, rest = str(error).partition(" ")
+        raise ValueError(f"{PREFIX}{name.rstrip(':').upper()} {rest}") from None
 
 
 def _read(name: str, text: str, kind: object) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -105,6 +106,7 @@ def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
         [
             "--quiet",
             "worker",
+            f"--hostname=sendpoint-{os.getpid()}@%h",
             "--without-gossip",
             "--without-mingle",
             f"--queues={','.join(queues)}",

@@ -18,6 +18,11 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+NO_KEYS = (
+    "There is no key to encrypt credentials with. Set SENDPOINT_SECRET_KEYS to what "
+    "`sendpoint secrets new-key` prints, the same in every process"
+)
+
 _FORMAT = "v1"
 _NONCE = 12
 
@@ -30,17 +35,21 @@ class Key:
     value: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
 class Vault:
-    """Seals and opens. Without keys it does neither, and says what to do."""
+    """Seals and opens with `keys`, the first of which seals.
 
-    keys: Sequence[Key] = ()
+    Without any, the keys are those in `file`, which is made with a new key, for its owner's eyes
+    only, when something is to be sealed for the first time.
+    """
+
+    def __init__(self, keys: Sequence[Key] = (), file: Path | None = None) -> None:
+        self._keys = tuple(keys)
+        self._file = file
 
     def seal(self, plain: bytes, *, place: str) -> str:
-        """The text to store. `place` says where, and has to be the same to open it."""
-        if not self.keys:
-            raise ValueError(NO_KEYS)
-        key = self.keys[0]
+        """The text to store. `place` says where, and has to be the same to open it. `ValueError`
+        if there is no key."""
+        key = (self._known() or self._make())[0]
         nonce = os.urandom(_NONCE)
         sealed = AESGCM(key.value).encrypt(nonce, plain, place.encode())
         return f"{_FORMAT}.{key.name}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
@@ -51,7 +60,7 @@ class Vault:
         name, _, sealed = rest.partition(".")
         if version != _FORMAT:
             raise ValueError(f"{place}: is not something that Sendpoint sealed")
-        key = next((key for key in self.keys if key.name == name), None)
+        key = next((key for key in self._known() if key.name == name), None)
         if key is None:
             raise ValueError(f"{place}: was sealed with the key {name!r}, which is not known here")
         data = base64.urlsafe_b64decode(sealed)
@@ -64,13 +73,25 @@ class Vault:
 
     def is_current(self, text: str) -> bool:
         """Whether the text was sealed with the key that seals now."""
-        return bool(self.keys) and text.split(".")[1] == self.keys[0].name
+        known = self._known()
+        return bool(known) and text.split(".")[1] == known[0].name
 
+    def _known(self) -> tuple[Key, ...]:
+        if not self._keys and self._file is not None and self._file.exists():
+            self._keys = parse(self._file.read_text())
+        return self._keys
 
-NO_KEYS = (
-    "There is no key to encrypt credentials with. Set SENDPOINT_SECRET_KEYS to what "
-    "`sendpoint secrets new-key` prints, the same in every process"
-)
+    def _make(self) -> tuple[Key, ...]:
+        if self._file is None:
+            raise ValueError(NO_KEYS)
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(new_key() + "\n")
+        except OSError as error:
+            raise ValueError(f"{NO_KEYS} ({self._file}: {error.strerror})") from error
+        return self._known()
 
 
 def new_key() -> str:
@@ -78,9 +99,8 @@ def new_key() -> str:
     return f"{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def parse(text: str) -> Vault:
-    """A vault with the keys `NAME:BASE64[,…]`, the one that seals first. `ValueError` shows none
-    of them."""
+def parse(text: str) -> tuple[Key, ...]:
+    """The keys `NAME:BASE64`, separated by commas or lines. `ValueError` shows none of them."""
     keys = []
     for part in text.replace("\n", ",").split(","):
         if not part.strip():
@@ -93,16 +113,4 @@ def parse(text: str) -> Vault:
         if len(key.value) != 32 or not name.isalnum():
             raise ValueError("secret_keys must be NAME:BASE64 of 32 bytes, separated by commas")
         keys.append(key)
-    return Vault(tuple(keys))
-
-
-def from_file(path: Path) -> Vault:
-    """The vault with the keys in a file. A file that does not exist is made, with a new key, for
-    its owner's eyes only."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return parse(path.read_text())
-    with os.fdopen(descriptor, "w") as file:
-        file.write(new_key() + "\n")
-    return parse(path.read_text())
+    return tuple(keys)

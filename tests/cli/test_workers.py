@@ -58,7 +58,7 @@ def test_api_and_worker(settings, tmp_path):
     assert sent.returncode == 0, sent.stderr
     assert sent.stdout.count("SUCCESSFUL") == 2
     assert well.returncode == 0, well.stderr
-    assert well.stdout.endswith(" is well\n")
+    assert well.stdout.endswith(": well\n")
     assert stopped == [0, 0], worker.said()
     assert ill.returncode == 1
     assert ill.stderr.startswith("Error: No worker answers on this host as celery@")

@@ -14,7 +14,7 @@ from collections import Counter
 from aiosmtpd.controller import Controller
 from sqlalchemy import select
 
-from worker import intake, runtime, settings, store, wire
+from worker import intake, runtime, settings, store, vault, wire
 from worker.store import tables
 
 
@@ -77,7 +77,14 @@ class Worker:
         environment = {name: value for name, value in os.environ.items() if "COV" not in name}
         environment |= {
             f"SENDPOINT_{name.upper()}": str(getattr(config, name))
-            for name in ("database_url", "broker_url", "lease", "ring_again_after", "concurrency")
+            for name in (
+                "database_url",
+                "broker_url",
+                "secret_keys",
+                "lease",
+                "ring_again_after",
+                "concurrency",
+            )
         }
         self.log = log
         self.killed = False
@@ -123,7 +130,10 @@ class Deployment:
         self.directory = directory
         self.workers = []
         self.settings = settings.Settings(
-            database_url=database_url, broker_url=broker_url, **changes
+            database_url=database_url,
+            broker_url=broker_url,
+            secret_keys=vault.new_key(),
+            **changes,
         )
         self.runtime = runtime.open_runtime(self.settings)
         self.db = self.runtime.db

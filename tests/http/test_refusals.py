@@ -205,18 +205,17 @@ def test_an_error_of_ours_is_logged_once_and_tells_nothing(api, caplog):
         "InternalServerErrorException",
         "The request could not be processed because of an internal error",
     )
-    (logged,) = (one for one in caplog.records if one.levelname in {"WARNING", "ERROR"})
-    assert f"Request {answer.json['RequestID']}: ValueError" in logged.getMessage()
-    assert "intake.py" in logged.getMessage()
+    (entry,) = logged(caplog)
+    assert f"Request {answer.json['RequestID']}: ValueError" in entry.getMessage()
+    assert "intake.py" in entry.getMessage()
     assert "NONSENSE" not in caplog.text
     assert SMS not in caplog.text
 
 
-def test_the_log_has_no_bodies_and_no_addresses(api, caplog):
+def test_the_log_has_nothing_of_a_body(api, caplog):
     caplog.set_level(logging.DEBUG)
     assert api.post(message(SMS, body="top secret")).status == 200
     assert api.post(message(SMS, channel="top secret")).status == 400
     assert api.request("POST", api.path, b"top secret").status == 400
     assert "top secret" not in caplog.text
     assert SMS not in caplog.text
-    assert "127.0.0.1" not in caplog.text

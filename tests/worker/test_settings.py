@@ -7,7 +7,7 @@ from worker import settings
 
 def test_the_defaults_need_no_server():
     loaded = settings.load({})
-    assert loaded == settings.Settings()
+    assert loaded == settings.Settings(sandbox=True)
     assert loaded.embedded
     assert loaded.database_url.startswith("sqlite:///")
 
@@ -34,9 +34,10 @@ def test_every_kind_of_value_is_read():
         ("SENDPOINT_DATABSE_URL", "x", "SENDPOINT_DATABSE_URL is not a setting"),
         ("SENDPOINT_PORT", "s3cret", "SENDPOINT_PORT"),
         ("SENDPOINT_SANDBOX", "s3cret", "SENDPOINT_SANDBOX must be on or off"),
-        ("SENDPOINT_LEASE", "0", "lease must be more than 0"),
-        ("SENDPOINT_CONCURRENCY", "0", "concurrency must be at least 1"),
-        ("SENDPOINT_ALLOW_FROM", "everyone", "everyone"),
+        ("SENDPOINT_LEASE", "0", "SENDPOINT_LEASE must be more than 0"),
+        ("SENDPOINT_SECRET_KEYS", "k:s3cret", "SENDPOINT_SECRET_KEYS must be NAME:BASE64"),
+        ("SENDPOINT_CONCURRENCY", "0", "SENDPOINT_CONCURRENCY must be at least 1"),
+        ("SENDPOINT_ALLOW_FROM", "everyone", "SENDPOINT_ALLOW_FROM .*everyone"),
     ],
 )
 def test_what_is_wrong_is_named(name, value, says):

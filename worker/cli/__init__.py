@@ -7,7 +7,17 @@ from __future__ import annotations
 
 import click
 
-from worker.cli import applications, channels, check, database, messages, processes, session, up
+from worker.cli import (
+    applications,
+    channels,
+    check,
+    database,
+    messages,
+    processes,
+    secrets,
+    session,
+    up,
+)
 
 
 class Commands(click.Group):
@@ -43,6 +53,7 @@ for command in (
     database.db,
     applications.app,
     channels.channel,
+    secrets.secrets,
     messages.send,
     messages.results,
     processes.sweep,

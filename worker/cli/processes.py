@@ -74,18 +74,21 @@ def sweep() -> None:
     session.log(settings)
     with session.opened(settings) as held:
         found = dispatch.sweep(held)
-    show.say(f"Swept: {found} messages rung for, taken back or expired")
+    show.say(
+        f"Swept: {found.rung} rung for, {found.rescued} taken back from lost workers, "
+        f"{found.expired} past their deadline"
+    )
     if settings.embedded:
         show.say("Nobody hears rings with memory://; `sendpoint up` rings for itself", "yellow")
 
 
 def _ping(settings: Settings) -> None:
-    name = f"celery@{socket.gethostname()}"
-    inspected = tasks.celery_app(settings).control.inspect([name], timeout=_PING_SECONDS)
     try:
-        answers = inspected.ping()
+        answers = tasks.celery_app(settings).control.inspect(timeout=_PING_SECONDS).ping()
     except OperationalError as error:
         raise ConnectionError(*error.args) from error
-    if not answers:
-        raise click.ClickException(f"No worker answers on this host as {name}")
-    show.say(f"{name} is well", "green")
+    here = f"@{socket.gethostname()}"
+    well = sorted(name for name in answers or () if name.endswith(here))
+    if not well:
+        raise click.ClickException(f"No worker answers on this host ({here[1:]})")
+    show.say(f"{', '.join(well)}: well", "green")

@@ -17,19 +17,17 @@ import msgspec
 from worker import runtime, settings, store, wire
 from worker.settings import Settings
 
-_AT_ONCE = 0.001  # seconds
-
 
 def load(*, sandbox: bool = False) -> Settings:
-    """The settings that the environment says. Unless it says anything of the sandbox, that is on
-    where everything runs on one machine, or if `sandbox` asks for it."""
+    """The settings that the environment says. Unless it says anything of the sandbox, `sandbox`
+    switches that on."""
     try:
         loaded = settings.load()
     except ValueError as error:
         raise click.ClickException(str(error)) from error
     if "SENDPOINT_SANDBOX" in os.environ:
         return loaded
-    return msgspec.structs.replace(loaded, sandbox=sandbox or loaded.embedded)
+    return msgspec.structs.replace(loaded, sandbox=sandbox or loaded.sandbox)
 
 
 def require_shared_broker(loaded: Settings) -> None:
@@ -52,11 +50,7 @@ def opened(loaded: Settings | None = None) -> Iterator[runtime.Runtime]:
 @contextlib.contextmanager
 def unchecked(loaded: Settings | None = None) -> Iterator[runtime.Runtime]:
     """A runtime over a database that may be empty, old, or not there at all."""
-    loaded = loaded or load()
-    if loaded.embedded:
-        # Nobody hears a ring of this process: what it leaves is due for the sweep of `up` at once.
-        loaded = msgspec.structs.replace(loaded, ring_again_after=_AT_ONCE)
-    held = runtime.open_runtime(loaded)
+    held = runtime.open_client(loaded or load())
     try:
         yield held
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from worker.store import clock
@@ -67,13 +68,22 @@ class Database:
         self.engine.dispose()
 
 
-def connect(url: str, *, pool_size: int = 8, now: Callable[[], datetime] | None = None) -> Database:
+def connect(
+    url: str,
+    *,
+    pool_size: int = 8,
+    now: Callable[[], datetime] | None = None,
+    vault: Vault | None = None,
+) -> Database:
     """Open the database at `url`: `sqlite:///FILE` or `postgresql+psycopg://…`.
 
     Nothing is connected yet. `ValueError` if the URL is of neither kind; its text shows no
     password.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("database_url cannot be read as a URL") from None
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
         engine = create_engine(
@@ -108,11 +118,28 @@ def _sqlite(url: URL) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
+    # Writers of this process queue here: SQLite's own way of waiting is to sleep and ask again.
+    writing = threading.Lock()
+
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        # A read that turns into a write cannot wait in WAL mode: it fails at once.
-        reading = connection.get_execution_options().get("sendpoint_read_only", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("sendpoint_read_only", False):
+            connection.exec_driver_sql("BEGIN")
+            return
+        writing.acquire()
+        try:
+            # A read that turns into a write cannot wait in WAL mode: it fails at once.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            writing.release()
+            raise
+        connection.info["writing"] = True
+
+    @event.listens_for(engine, "commit")
+    @event.listens_for(engine, "rollback")
+    def _end(connection: Connection) -> None:
+        if connection.info.pop("writing", False):
+            writing.release()
 
     return engine
 

@@ -89,7 +89,7 @@ def set_channel(
 
 
 def channels(db: Database, application_id: str) -> dict[str, Channel]:
-    """The channels that an application has, by ChannelType. `ValueError` if settings do not open."""
+    """The channels that an application has, by ChannelType. `ValueError` if they do not open."""
     with db.reading() as connection:
         found = connection.execute(
             select(*(channel.c[name] for name in Channel.__slots__)).where(

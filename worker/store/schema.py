@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import alembic.command
@@ -26,9 +27,14 @@ def downgrade(db: Database, revision: str) -> None:
 
 def is_current(db: Database) -> bool:
     """Whether every migration of this version of Sendpoint has been applied."""
-    with db.engine.connect() as connection:
+    with db.reading() as connection:
         have = alembic.migration.MigrationContext.configure(connection).get_current_heads()
-    return set(have) == set(alembic.script.ScriptDirectory(str(MIGRATIONS)).get_heads())
+    return set(have) == _heads()
+
+
+@functools.cache
+def _heads() -> set[str]:
+    return set(alembic.script.ScriptDirectory(str(MIGRATIONS)).get_heads())
 
 
 def _run(db: Database, command: object, revision: str) -> None:

@@ -1,0 +1,231 @@
+"""What text messages and calls through one Twilio account share: the client, phone numbers, and
+what an answer of Twilio's API comes to (https://www.twilio.com/docs/api/errors).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+import phonenumbers
+import yarl
+from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+
+from adapters import twilio_http
+from adapters.contract import (
+    DeliveryStatus,
+    Fault,
+    Outcome,
+    indeterminate,
+    successful,
+    temporary,
+)
+
+# What reading a list can raise: no answer, or (of Twilio's library) a page of another shape.
+UNREADABLE = (
+    twilio_http.NoAnswer,
+    twilio_http.Refused,
+    TwilioException,
+    AttributeError,
+    TypeError,
+)
+
+_EXCERPT = 500
+_LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+_CLOCKS_APART = timedelta(minutes=1)
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+
+
+def client(
+    *,
+    account_sid: str,
+    auth_token: str | None,
+    api_key_sid: str | None,
+    api_key_secret: str | None,
+    base_url: str,
+    connections: int,
+) -> Client:
+    """Twilio's client for the account, by its auth token or by an API key. It connects when it is
+    first used. ValueError names the setting that is wrong and never shows a secret.
+    """
+    check_sid("account_sid", account_sid, "AC")
+    if bool(auth_token) == bool(api_key_sid) or bool(api_key_sid) != bool(api_key_secret):
+        raise ValueError("give either auth_token, or api_key_sid and api_key_secret")
+    if api_key_sid:
+        check_sid("api_key_sid", api_key_sid, "SK")
+    if connections < 1:
+        raise ValueError("connections must be at least 1")
+    made = Client(
+        username=api_key_sid or account_sid,
+        password=api_key_secret or auth_token,
+        account_sid=account_sid,
+        http_client=twilio_http.HttpClient(connections=connections),
+        # Else TWILIO_EDGE and TWILIO_REGION of the process bend the URL; an empty one is ignored.
+        environment={"": ""},
+    )
+    made.api.base_url = _checked_base(base_url)
+    return made
+
+
+def check_sid(name: str, sid: str, kind: str) -> None:
+    if not _SID.fullmatch(sid) or not sid.startswith(kind):
+        raise ValueError(f"{name} must be {kind} and 32 hexadecimal digits")
+
+
+def checked_country(country: str | None) -> str | None:
+    """`country` itself; ValueError if there is no such country."""
+    if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError("default_country must be a country's two letters, such as US")
+    return country
+
+
+def callback(url: str | None) -> str | None:
+    """The beginning of a status callback's URL, to which only a message's id is added, or None.
+
+    What comes back under it proves that Twilio has the message, whatever became of the answer.
+    """
+    if url is None:
+        return None
+    parsed = _web_url("status_callback", url)
+    if "message" in parse_qs(parsed.raw_query_string, keep_blank_values=True):
+        raise ValueError("status_callback must leave the query parameter message to us")
+    if "_" in (parsed.host or ""):
+        raise ValueError("status_callback must have no underscore in its host: Twilio refuses it")
+    return f"{url}{'&' if '?' in url else '?'}message="
+
+
+def _checked_base(url: str) -> str:
+    """The credentials go there, so it is https, or a double on this machine."""
+    parsed = _web_url("base_url", url)
+    if parsed.scheme == "http" and not _is_loopback(parsed.host or ""):
+        raise ValueError("base_url must begin with https://")
+    return url
+
+
+def _web_url(name: str, url: str) -> yarl.URL:
+    try:
+        parsed = yarl.URL(url)
+    except ValueError:
+        raise ValueError(f"{name} is not a URL") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError(f"{name} must begin with https:// and name a host")
+    if parsed.user is not None or parsed.password is not None or "#" in url:
+        raise ValueError(f"{name} must have no user, password or fragment")
+    return parsed
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error code comes to. `text` is what Pinpoint says, in place of Twilio's words."""
+
+    status: DeliveryStatus
+    fault: Fault
+    dead_address: bool = False
+    text: str = ""
+
+
+THROTTLED = Verdict(DeliveryStatus.THROTTLED, Fault.PROVIDER)
+OPTED_OUT = Verdict(
+    DeliveryStatus.OPT_OUT, Fault.RECIPIENT, text="Destination phone number opted out"
+)
+DEAD_NUMBER = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.RECIPIENT, dead_address=True)
+UNREACHABLE = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.RECIPIENT)
+MESSAGE = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.MESSAGE)
+# A country or route that is not open to the account. It is neither the number's fault nor one that
+# the next message need share, so nobody is to blame.
+ROUTE = MESSAGE
+ACCOUNT = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.CREDENTIALS)
+NO_SENDER = "The provided number does not exist or does not belong to the account"
+SENDER = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.CREDENTIALS, text=NO_SENDER)
+_MESSAGES_SENDER = Verdict(DeliveryStatus.PERMANENT_FAILURE, Fault.MESSAGE, text=NO_SENDER)
+
+_BY_STATUS = {401: ACCOUNT, 403: ACCOUNT, 404: ACCOUNT, 429: THROTTLED}
+_UNKNOWN = Verdict(DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER)
+
+
+def refusal(
+    refused: twilio_http.Refused,
+    by_code: Mapping[int, Verdict],
+    *,
+    named_sender: bool,
+    hidden: Iterable[str],
+) -> Outcome:
+    """The outcome of an error. Twilio may have sent what it answers with a 5xx, and has no key by
+    which to recognise a repetition (docs/errors/20500), so that is indeterminate.
+
+    A wrong sender that the message named is the message's fault and not the channel's. `hidden` and
+    whatever looks like a phone number are masked in Twilio's words.
+    """
+    words = _shown(refused.text, hidden)
+    if refused.code is not None:
+        words = f"{words} (Twilio {refused.code})"
+    if refused.status >= 500:
+        return indeterminate(words, code=refused.status)
+    otherwise = MESSAGE if 400 <= refused.status < 500 else _UNKNOWN
+    verdict = by_code.get(refused.code or 0) or _BY_STATUS.get(refused.status) or otherwise
+    if verdict is SENDER and named_sender:
+        verdict = _MESSAGES_SENDER
+    return Outcome(
+        status=verdict.status,
+        status_code=refused.status,
+        status_message=verdict.text or words,
+        retry_after=refused.retry_after if verdict is THROTTLED else None,
+        fault=verdict.fault,
+        dead_address=verdict.dead_address,
+    )
+
+
+def unanswered(trouble: twilio_http.NoAnswer) -> Outcome:
+    """Indeterminate if the request had left, temporary if it had not."""
+    if trouble.left:
+        return indeterminate(f"Twilio did not answer: {trouble.kind}")
+    code = 504 if trouble.kind == TimeoutError.__name__ else 503
+    return temporary(code, f"Twilio was not reached: {trouble.kind}")
+
+
+def accepted(sid: object) -> Outcome:
+    """Twilio took it under this sid, in Pinpoint's words; without a sid nobody knows."""
+    if not sid or not isinstance(sid, str):
+        return indeterminate("Twilio's answer has no sid", code=502)
+    return successful(message_id=sid, text=f"MessageId: {sid}")
+
+
+def _shown(text: str, hidden: Iterable[str]) -> str:
+    for word in sorted(filter(None, hidden), key=len, reverse=True):
+        text = text.replace(word, "***")
+    text = _LONG_NUMBER.sub("***", text[:_EXCERPT])
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
+def e164(number: str, country: str | None = None) -> str | None:
+    """A phone number as E.164, or None if it is none. `country` (ISO 3166, such as US) is for those
+    without a country code.
+
+    Its length is checked for its country and not its range: numbering plans grow faster than
+    libraries. A number with an extension is None: neither a text nor a plain call gets there.
+    """
+    try:
+        parsed = phonenumbers.parse(number, country)
+    except phonenumbers.NumberParseException:
+        return None
+    possible = phonenumbers.is_possible_number_with_reason(parsed)
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE or parsed.extension:
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def since(age: float) -> datetime:
+    """When what was accepted `age` seconds ago may first have reached Twilio, by its clock."""
+    return datetime.now(UTC) - timedelta(seconds=age) - _CLOCKS_APART
