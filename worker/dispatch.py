@@ -13,18 +13,8 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-from adapters.contract import (
-    Adapter,
-    ChannelType,
-    Delivery,
-    Fault,
-    Outcome,
-    indeterminate,
-    permanent,
-    temporary,
-)
-from adapters.messages import Message
-from worker import events, plan, render, retry, store, wire
+from adapters.contract import Outcome
+from worker import attempt, events, lifecycle, plan, retry, store
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -43,11 +33,16 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
         await _postpone(runtime, claimed, wait)
         return
     started = time.monotonic()
-    outcome = await _attempt(runtime, claimed)
-    decision = _decide(runtime, claimed, outcome)
-    recorded = await _record(runtime, claimed, decision)
+    came_to = await attempt.attempt(runtime, claimed)
+    if isinstance(came_to, attempt.Held):
+        await _postpone(runtime, claimed, came_to.seconds)
+        return
+    if isinstance(came_to, attempt.Lost):
+        return
+    decision = _decide(runtime, claimed, came_to.outcome)
+    recorded = await _record(runtime, claimed, decision, came_to.provider)
     events.attempted(claimed, decision, seconds=time.monotonic() - started, recorded=recorded)
-    return
+    await _follow(runtime, claimed, came_to.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,94 +95,6 @@ async def aclose(runtime: Runtime) -> None:
         await adapter.aclose()
 
 
-async def _attempt(runtime: Runtime, claimed: store.Claimed) -> Outcome:
-    """Render and send. Whatever is raised on the way is an outcome here."""
-    try:
-        message = await _render(runtime, claimed)
-        adapter = await _adapter(runtime, claimed)
-    except render.Unrenderable as error:
-        return permanent(error.code, error.text, fault=Fault.MESSAGE)
-    except _NotEnabled:
-        return plan.not_enabled(claimed.channel_type, claimed.application_id)
-    except ValueError as error:
-        _log.error(
-            "Channel %s of application %s cannot be opened: %s",
-            claimed.channel_type,
-            claimed.application_id,
-            error,
-        )
-        return temporary(500, "The channel's settings are wrong", fault=Fault.CREDENTIALS)
-    except store.Unavailable:
-        return temporary(503, "The database did not answer", fault=Fault.PROVIDER)
-    except Exception:  # noqa: BLE001 - a message that breaks the renderer must not break the worker
-        _log.exception("Message %s could not be rendered", claimed.id)
-        return permanent(500, "The message could not be rendered", fault=Fault.MESSAGE)
-    return await _send(runtime, claimed, adapter, message)
-
-
-async def _send(
-    runtime: Runtime, claimed: store.Claimed, adapter: Adapter, message: Message
-) -> Outcome:
-    """Hand it to the adapter, which keeps to the deadline itself. An adapter that does not, or
-    that raises against its contract, may have sent the message all the same."""
-    timeout = runtime.settings.send_timeout
-    delivery = Delivery(
-        id=str(claimed.id),
-        application_id=claimed.application_id,
-        request_id=str(claimed.request_id),
-        channel=ChannelType(claimed.channel_type),
-        address=claimed.address,
-        message=message,
-        attempt=claimed.attempt,
-        age=(claimed.claimed_at - claimed.created_at).total_seconds(),
-        timeout=timeout,
-    )
-    try:
-        async with asyncio.timeout(timeout + 1):
-            return await adapter.send(delivery)
-    except TimeoutError:
-        return indeterminate("The provider did not answer in time")
-    except Exception:  # noqa: BLE001 - third parties write adapters
-        _log.exception("Adapter %s broke its contract", type(adapter).__name__)
-        return indeterminate("The adapter failed", code=500)
-
-
-async def _render(runtime: Runtime, claimed: store.Claimed) -> Message:
-    request = runtime.known(claimed.request_id)
-    if request is None:
-        request = await runtime.requests.put(claimed.request_id)
-    if request is None:
-        raise render.Unrenderable(500, "The request is not stored any more")
-    return render.render(
-        ChannelType(claimed.channel_type),
-        request,
-        wire.decode((claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration),
-        wire.decode(claimed.variables.encode(), dict) if claimed.variables else None,
-    )
-
-
-class _NotEnabled(Exception):
-    """The channel was taken away after the message was accepted."""
-
-
-async def _adapter(runtime: Runtime, claimed: store.Claimed) -> Adapter:
-    channels = runtime.channels.cached(claimed.application_id)
-    if channels is None:
-        loop = asyncio.get_running_loop()
-        channels = await loop.run_in_executor(
-            runtime.executor, runtime.channels.of, claimed.application_id
-        )
-    channel = channels.get(claimed.channel_type)
-    if channel is None:
-        raise _NotEnabled
-    adapter, replaced = runtime.channels.open(claimed.application_id, channel)
-    if replaced is not None:
-        asyncio.get_running_loop().call_later(
-            runtime.settings.lease, lambda: asyncio.ensure_future(replaced.aclose())
-        )
-    return adapter
-
-
 def _decide(runtime: Runtime, claimed: store.Claimed, outcome: Outcome) -> retry.Decision:
     return retry.decide(
         outcome,
@@ -199,7 +106,9 @@ def _decide(runtime: Runtime, claimed: store.Claimed, outcome: Outcome) -> retry
     )
 
 
-async def _record(runtime: Runtime, claimed: store.Claimed, decision: retry.Decision) -> bool:
+async def _record(
+    runtime: Runtime, claimed: store.Claimed, decision: retry.Decision, provider: str | None
+) -> bool:
     """Write what the attempt came to. Once a provider has the message, losing the record is the
     worst that can happen, so this is tried for as long as the lease may hold."""
     outcome = decision.outcome
@@ -207,6 +116,7 @@ async def _record(runtime: Runtime, claimed: store.Claimed, decision: retry.Deci
         id=claimed.id,
         lease_token=claimed.lease_token,
         state=store.State.DONE if decision.done else store.State.QUEUED,
+        provider=provider if decision.done or outcome.indeterminate else None,
         delivery_status=outcome.status,
         status_code=outcome.status_code,
         status_message=outcome.status_message.replace("\0", "\N{REPLACEMENT CHARACTER}"),
@@ -227,6 +137,7 @@ async def _postpone(runtime: Runtime, claimed: store.Claimed, delay: float) -> N
             id=claimed.id,
             lease_token=claimed.lease_token,
             state=store.State.QUEUED,
+            provider=claimed.provider,
             counted=False,
             delay=delay,
         ),
@@ -245,3 +156,18 @@ async def _finish(runtime: Runtime, finish: store.Finish) -> bool:
                 return False
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
+
+
+async def _follow(runtime: Runtime, claimed: store.Claimed, outcome: Outcome) -> None:
+    """Carry over to endpoints what the outcome says of the address."""
+    believed = runtime.guard.believes(
+        claimed.application_id, claimed.channel_type, dead=outcome.dead_address
+    )
+    if not lifecycle.says_something(outcome) or (outcome.dead_address and not believed):
+        return
+    try:
+        await asyncio.get_running_loop().run_in_executor(
+            runtime.executor, lifecycle.follow, runtime.db, claimed, outcome
+        )
+    except store.Unavailable:
+        _log.warning("Message %s: its endpoint could not be updated", claimed.id)

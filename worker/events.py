@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
-from adapters.contract import Fault
+from adapters.contract import Fault, Outcome
 from worker import retry, store
 
 _log = logging.getLogger("sendpoint")
@@ -47,6 +47,20 @@ def attempted(
         outcome.fault or "-",
         seconds,
         _next(decision, recorded=recorded),
+    )
+
+
+def paused(claimed: store.Claimed, provider: str, outcome: Outcome, *, seconds: float) -> None:
+    """A provider failed so often that it is left alone for a while."""
+    _log.error(
+        "paused provider=%s channel=%s application=%s seconds=%.0f status=%s code=%d fault=%s",
+        provider,
+        claimed.channel_type,
+        claimed.application_id,
+        seconds,
+        outcome.status,
+        outcome.status_code,
+        outcome.fault,
     )
 
 

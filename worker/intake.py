@@ -151,7 +151,7 @@ def _directory(
         application_id=application_id,
         endpoints=endpoints,
         opt_outs=store.opt_outs(runtime.db, application_id, addresses),
-        channels=runtime.channels.of(application_id).keys(),
+        channels=runtime.channels.enabled(application_id),
     )
 
 

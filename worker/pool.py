@@ -64,7 +64,8 @@ class LoopPool(BasePool):
     def on_stop(self) -> None:
         self.loop.close()
 
-    on_terminate = on_stop
+    def on_terminate(self) -> None:
+        self.loop.close()
 
     def _begin(self) -> None:
         self._waking = False

@@ -53,7 +53,10 @@ class DeliveryPool(LoopPool):
             _log.warning("%d rings are left to the sweep", len(self.runtime.unanswered))
         self.runtime.close()
 
-    on_terminate = on_stop
+    def on_terminate(self) -> None:
+        """Stop at once. What was in flight is taken back when its lease runs out."""
+        self._sweeping.cancel()
+        super().on_stop()
 
 
 def celery_app(settings: Settings) -> Celery:

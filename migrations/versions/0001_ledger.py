@@ -27,7 +27,9 @@ def upgrade() -> None:
         sa.Column("status_code", sa.Integer(), nullable=False),
         sa.Column("status_message", sa.Text(), nullable=False),
         sa.Column("ended_at", Utc(), nullable=False),
-        sa.PrimaryKeyConstraint("result_id", "lease_token", "late", name=op.f("pk_message_attempt")),
+        sa.PrimaryKeyConstraint(
+            "result_id", "lease_token", "late", name=op.f("pk_message_attempt")
+        ),
     )
     op.create_table(
         "message_result",
@@ -41,6 +43,7 @@ def upgrade() -> None:
         sa.Column("configuration", sa.Text()),
         sa.Column("variables", sa.Text()),
         sa.Column("queue", sa.String(length=40), nullable=False),
+        sa.Column("provider", sa.Text()),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("delivery_status", sa.String(length=20)),
         sa.Column("status_code", sa.Integer()),
@@ -84,8 +87,8 @@ def upgrade() -> None:
         "channel",
         sa.Column("application_id", sa.String(length=32), nullable=False),
         sa.Column("channel_type", sa.String(length=20), nullable=False),
-        sa.Column("adapter", sa.String(length=64), nullable=False),
-        sa.Column("settings", sa.Text(), nullable=False),
+        sa.Column("providers", sa.Text(), nullable=False),
+        sa.Column("provider_count", sa.SmallInteger(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),

@@ -39,6 +39,7 @@ def prepared(sendpoint):
 @pytest.fixture
 def db(prepared):
     """The database of `prepared`."""
-    opened = store.connect(settings.load().database_url)
+    loaded = settings.load()
+    opened = store.connect(loaded.database_url, vault=loaded.vault())
     yield opened
     opened.close()

@@ -2,11 +2,12 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import APP
-from worker import store
+from worker import settings, store
 
 
 def test_version(sendpoint):
@@ -104,19 +105,15 @@ def test_values_get_the_type_of_their_setting(prepared, db, directory):
         *("host=127.0.0.1", "username=0815", "security=tls", "port=2525"),
     )
     assert told.output == f"EMAIL of {APP} is sent with smtp\n"
-    assert store.channels(db, APP)["EMAIL"] == store.Channel(
-        "EMAIL",
-        "smtp",
-        {
-            "host": "127.0.0.1",
-            "username": "0815",
-            "password": "from the file",
-            "security": "tls",
-            "port": 2525,
-        },
-        enabled=True,
-        version=1,
-    )
+    (provider,) = store.channels(db, APP)["EMAIL"].providers
+    assert (provider.name, provider.adapter, provider.weight) == ("default", "smtp", 1)
+    assert provider.settings == {
+        "host": "127.0.0.1",
+        "username": "0815",
+        "password": "from the file",
+        "security": "tls",
+        "port": 2525,
+    }
 
 
 def test_a_channel_is_replaced_and_disabled(prepared, db):
@@ -126,13 +123,39 @@ def test_a_channel_is_replaced_and_disabled(prepared, db):
         stdin='{"url": "https://hooks.example/b", "allow_private": ["10.0.0.0/8"]}',
     )
     assert told.output == f"CUSTOM of {APP} is stored but disabled\n"
+    settings = {"url": "https://hooks.example/b", "allow_private": ["10.0.0.0/8"]}
     assert store.channels(db, APP)["CUSTOM"] == store.Channel(
-        "CUSTOM",
-        "webhook",
-        {"url": "https://hooks.example/b", "allow_private": ["10.0.0.0/8"]},
-        enabled=False,
-        version=2,
+        "CUSTOM", (store.Provider("default", "webhook", settings),), enabled=False, version=2
     )
+
+
+def test_a_channel_has_providers_that_come_and_go(prepared, db):
+    prepared("channel", "set", APP, "CUSTOM", "webhook", "url=https://hooks.example/a")
+    spare = ("--provider", "spare", "--weight", "0")
+    prepared("channel", "set", APP, "CUSTOM", "webhook", "url=https://hooks.example/b", *spare)
+    shown = json.loads(prepared("channel", "show", APP, "custom", "--json").output)
+    assert [(one["Name"], one["Weight"]) for one in shown[0]["Providers"]] == [
+        ("default", 1),
+        ("spare", 0),
+    ]
+    told = prepared("channel", "remove", APP, "CUSTOM")
+    assert told.output == f"CUSTOM of {APP} has no provider default any more\n"
+    assert prepared("channel", "remove", APP, "CUSTOM").exit_code == 1
+    assert [one.name for one in store.channels(db, APP)["CUSTOM"].providers] == ["spare"]
+
+
+def test_keys_are_made_and_changed(prepared, db, monkeypatch):
+    prepared("channel", "set", APP, "CUSTOM", "webhook", "url=https://hooks.example/a")
+    old = Path(settings.load().secret_keys_file).read_text().strip()
+    new = prepared("secrets", "new-key").output.strip()
+    monkeypatch.setenv("SENDPOINT_SECRET_KEYS", f"{new},{old}")
+    assert prepared("secrets", "rotate").output.startswith("1 channel settings were encrypted")
+    monkeypatch.setenv("SENDPOINT_SECRET_KEYS", new)
+    assert "hooks.example" in prepared("channel", "show", APP).output
+    monkeypatch.setenv("SENDPOINT_SECRET_KEYS", old)
+    told = prepared("channel", "show", APP)
+    assert told.exit_code == 1
+    assert "is not known here" in told.output
 
 
 @pytest.mark.parametrize(
@@ -174,23 +197,29 @@ def test_secrets_are_not_shown(prepared, db):
     assert json.loads(prepared("channel", "show", APP, "--json").output) == [
         {
             "ChannelType": "EMAIL",
-            "Adapter": "smtp",
             "Enabled": True,
             "Version": 1,
-            "Settings": {
-                "host": "h",
-                "password": "********",
-                "api_key": "********",
-                "headers": {"X-Token": "********", "X-Shop": "1"},
-                "client_secrets": ["********"],
-                "port": 25,
-                "private_key": "",
-            },
+            "Providers": [
+                {
+                    "Name": "default",
+                    "Adapter": "smtp",
+                    "Weight": 1,
+                    "Settings": {
+                        "host": "h",
+                        "password": "********",
+                        "api_key": "********",
+                        "headers": {"X-Token": "********", "X-Shop": "1"},
+                        "client_secrets": ["********"],
+                        "port": 25,
+                        "private_key": "",
+                    },
+                }
+            ],
         }
     ]
     table = prepared("channel", "show", APP, "email").output
     assert "hunter2" not in table
-    assert table.splitlines()[1].startswith("EMAIL  smtp     enabled  1        {")
+    assert table.splitlines()[1].startswith("EMAIL  default   1       smtp     enabled  1        {")
 
 
 def test_a_channel_that_is_not_there(prepared):
@@ -216,7 +245,7 @@ def test_check(prepared, db):
     store.set_channel(db, APP, "EMAIL", adapter="smtp", settings={"hots": "h"})
     ill = prepared("check")
     assert ill.exit_code == 1
-    assert "EMAIL of shop (smtp)   wrong   Adapter 'smtp':" in ill.output
+    assert "EMAIL of shop (default: smtp)   wrong   Adapter 'smtp':" in ill.output
 
 
 def test_check_without_a_database(sendpoint):

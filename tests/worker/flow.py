@@ -73,29 +73,33 @@ class Script:
 
 
 class Channels:
-    """Every channel goes to one adapter; `missing` are those that are not enabled."""
+    """Every channel goes to the providers in `providers`, by name; `missing` channels are not
+    enabled, and `error` is what opening an adapter raises."""
 
     def __init__(self, adapter):
-        self.adapter = adapter
+        self.providers = {"default": adapter}
+        self.weights = {}
         self.missing = set()
         self.error = None
 
+    def enabled(self, application_id):
+        return frozenset(str(name) for name in ChannelType if name not in self.missing)
+
     def of(self, application_id):
-        return {
-            name: store.Channel(name, "script", {}, True, 1)
-            for name in ChannelType
-            if name not in self.missing
-        }
+        providers = tuple(
+            store.Provider(name, "script", {}, self.weights.get(name, 1)) for name in self.providers
+        )
+        return {name: store.Channel(name, providers) for name in self.enabled(application_id)}
 
     cached = of
 
-    def open(self, application_id, channel):
+    def open(self, application_id, channel_type, provider):
         if self.error is not None:
             raise self.error
-        return self.adapter, None
+        return self.providers[provider.name], None
 
     def adapters(self):
-        return [self.adapter]
+        return list(self.providers.values())
 
 
 class Backend:
@@ -110,6 +114,7 @@ class Backend:
             rings=self.rings,
             policy=retry.Policy(max_attempts=config.max_attempts),
             rng=random.Random(1),
+            clock=lambda: self.clock().timestamp(),
         )
         self.channels = self.runtime.channels = Channels(self.adapter)
         store.upgrade(self.runtime.db)

@@ -121,6 +121,7 @@ def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock
             configuration='{"BodyOverride":"é"}',
             variables=None,
             queue=EMAIL,
+            provider=None,
             attempt=1,
             lease_token=1,
             created_at=clock(),
@@ -335,15 +336,35 @@ def test_channels_are_replaced_and_counted(db, application):
         db, application, "EMAIL", adapter="smtp", settings={"host": "b"}, enabled=False
     )
     assert store.channels(db, application) == {
-        "EMAIL": store.Channel("EMAIL", "smtp", {"host": "b"}, False, 2)
+        "EMAIL": store.Channel(
+            "EMAIL", (store.Provider("default", "smtp", {"host": "b"}),), enabled=False, version=2
+        )
     }
+    assert store.channel_types(db, application) == {"EMAIL": False}
+
+
+def test_a_channel_may_have_several_providers(db, application):
+    store.set_channel(db, application, "EMAIL", adapter="smtp", settings={"host": "a"})
+    store.set_channel(
+        db, application, "EMAIL", adapter="smtp", settings={"host": "b"}, name="spare", weight=0
+    )
+    store.set_channel(db, application, "EMAIL", adapter="smtp", settings={"host": "c"})
+    assert store.channels(db, application)["EMAIL"].providers == (
+        store.Provider("default", "smtp", {"host": "c"}),
+        store.Provider("spare", "smtp", {"host": "b"}, 0),
+    )
+    assert store.remove_provider(db, application, "EMAIL", "default")
+    assert not store.remove_provider(db, application, "EMAIL", "default")
+    assert store.channel_types(db, application) == {"EMAIL": True}
+    assert store.remove_provider(db, application, "EMAIL", "spare")
+    assert store.channel_types(db, application) == {"EMAIL": False}
 
 
 def test_credentials_are_sealed_and_open_only_where_they_belong(db, application):
     store.set_channel(db, application, "EMAIL", adapter="smtp", settings={"password": "hunter2"})
     other = store.create_application(db, "other").id
     with db.engine.begin() as connection:
-        (sealed,) = connection.execute(select(tables.channel.c.settings)).scalars()
+        (sealed,) = connection.execute(select(tables.channel.c.providers)).scalars()
         assert "hunter2" not in sealed
         connection.execute(
             tables.channel.insert().from_select(

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 import click
 
-from worker import plan, runtime, store
+from worker import channels, plan, store
 from worker.cli import session, show
 
 _TYPE = click.Choice([str(one) for one in plan.QUEUE_OF], case_sensitive=False)
@@ -35,6 +35,14 @@ def channel() -> None:
 @click.option(
     "--file", type=click.File(encoding="utf-8"), help="Settings as a JSON object; - is stdin."
 )
+@click.option("--provider", default="default", show_default=True, help="Which of several it is.")
+@click.option(
+    "--weight",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Its share of the traffic; 0: only while the others fail.",
+)
 @click.option("--disable", is_flag=True, help="Store the channel, but do not send on it.")
 def set_(
     application: str,
@@ -42,9 +50,14 @@ def set_(
     adapter: str,
     pairs: tuple[str, ...],
     file: TextIO | None,
+    provider: str,
+    weight: int,
     disable: bool,
 ) -> None:
     """Send on a channel TYPE of APP with ADAPTER, in place of what was there.
+
+    A channel may have several providers under different names. They share its traffic by weight,
+    and when one fails, the others take over.
 
     A VALUE is JSON if the setting is not a text and it can be read as JSON. Secrets are better
     kept out of the command line: put them in a --file. Running workers follow within seconds.
@@ -61,6 +74,8 @@ def set_(
             channel_type,
             adapter=adapter,
             settings=settings,
+            name=provider,
+            weight=weight,
             enabled=not disable,
         )
     verb = "is stored but disabled" if disable else f"is sent with {adapter}"
@@ -85,14 +100,32 @@ def show_(application: str, channel_type: str | None, as_json: bool) -> None:
     rows = [
         (
             one.channel_type,
-            one.adapter,
+            provider.name,
+            provider.weight,
+            provider.adapter,
             "enabled" if one.enabled else "disabled",
             one.version,
-            json.dumps(masked(one.settings)),
+            json.dumps(masked(provider.settings)),
         )
         for one in chosen
+        for provider in one.providers
     ]
-    show.table(("TYPE", "ADAPTER", "STATE", "VERSION", "SETTINGS"), rows)
+    head = ("TYPE", "PROVIDER", "WEIGHT", "ADAPTER", "STATE", "VERSION", "SETTINGS")
+    show.table(head, rows)
+
+
+@channel.command()
+@click.argument("application", metavar="APP")
+@click.argument("channel_type", metavar="TYPE", type=_TYPE)
+@click.argument("provider", default="default")
+def remove(application: str, channel_type: str, provider: str) -> None:
+    """Take a PROVIDER from a channel TYPE of APP."""
+    with session.opened() as held:
+        session.application(held.db, application)
+        found = store.remove_provider(held.db, application, channel_type, provider)
+    if not found:
+        raise click.ClickException(f"{channel_type} of {application} has no provider {provider}")
+    show.say(f"{channel_type} of {application} has no provider {provider} any more")
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -108,16 +141,23 @@ def masked(value: Any, name: str = "") -> Any:
 def _described(one: store.Channel) -> dict[str, Any]:
     return {
         "ChannelType": one.channel_type,
-        "Adapter": one.adapter,
         "Enabled": one.enabled,
         "Version": one.version,
-        "Settings": masked(one.settings),
+        "Providers": [
+            {
+                "Name": provider.name,
+                "Adapter": provider.adapter,
+                "Weight": provider.weight,
+                "Settings": masked(provider.settings),
+            }
+            for provider in one.providers
+        ],
     }
 
 
 def _parameters(adapter: str) -> Mapping[str, inspect.Parameter]:
     """The settings that an adapter takes."""
-    found = runtime.adapters()
+    found = channels.adapters()
     if adapter not in found:
         raise click.UsageError(
             f"There is no adapter {adapter!r}; there are: {', '.join(sorted(found))}"
@@ -165,5 +205,5 @@ def _refuse_unknown(
 
 async def _try(adapter: str, settings: Mapping[str, Any]) -> None:
     """Build the adapter, to learn what it says of its settings before anything is stored."""
-    built = runtime.build(adapter, settings)
+    built = channels.build(adapter, settings)
     await built.aclose()

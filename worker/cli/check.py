@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from worker import plan, runtime, store
+from worker import channels, plan, store
 from worker.cli import session, show
 from worker.runtime import Runtime
 
@@ -34,8 +34,10 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
         return
     for application in store.applications(held.db):
         for name, one in sorted(store.channels(held.db, application.id).items()):
-            found = asyncio.run(_channel(one)) if one.enabled else ("disabled", "")
-            yield f"{name} of {application.name} ({one.adapter})", *found
+            for provider in one.providers:
+                found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
+                what = f"{name} of {application.name} ({provider.name}: {provider.adapter})"
+                yield what, *found
 
 
 def _found(attempt: Callable[[], object]) -> tuple[str, str]:
@@ -48,11 +50,11 @@ def _found(attempt: Callable[[], object]) -> tuple[str, str]:
     return _OK, ""
 
 
-async def _channel(one: store.Channel) -> tuple[str, str]:
+async def _provider(one: store.Provider) -> tuple[str, str]:
     """Build the adapter. It may have a check of its own, which asks its provider:
     `async check(timeout: float) -> str | None`, seconds to what is wrong or None."""
     try:
-        adapter = runtime.build(one.adapter, one.settings)
+        adapter = channels.build(one.adapter, one.settings)
         ask = getattr(adapter, "check", None)
         try:
             if ask is None:

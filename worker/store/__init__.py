@@ -4,11 +4,22 @@ A request is accepted once `save` returns. From then on its rows belong to whoev
 `worker.store.deliveries` for the rules.
 """
 
+from worker.store.channels import (
+    Channel,
+    Provider,
+    channel_types,
+    channels,
+    remove_provider,
+    seal_again,
+    set_channel,
+)
 from worker.store.database import Database, Unavailable, connect
 from worker.store.deliveries import (
+    Assignment,
     Claimed,
     Finish,
     Ring,
+    assign,
     claim,
     due,
     expire,
@@ -18,17 +29,15 @@ from worker.store.deliveries import (
 )
 from worker.store.directory import (
     Application,
-    Channel,
     add_opt_out,
     applications,
-    channels,
     create_application,
     endpoints,
     has_application,
+    move_address,
     opt_outs,
     put_endpoint,
-    seal_again,
-    set_channel,
+    retire_address,
 )
 from worker.store.requests import (
     Recipient,
@@ -48,10 +57,12 @@ from worker.store.tables import State, metadata
 
 __all__ = [
     "Application",
+    "Assignment",
     "Channel",
     "Claimed",
     "Database",
     "Finish",
+    "Provider",
     "Recipient",
     "Request",
     "Result",
@@ -62,8 +73,10 @@ __all__ = [
     "add_opt_out",
     "application_of",
     "applications",
+    "assign",
     "backlog",
     "bodies",
+    "channel_types",
     "channels",
     "claim",
     "connect",
@@ -77,11 +90,14 @@ __all__ = [
     "has_application",
     "is_current",
     "metadata",
+    "move_address",
     "opt_outs",
     "pending",
     "put_endpoint",
+    "remove_provider",
     "rescue",
     "results",
+    "retire_address",
     "save",
     "seal_again",
     "set_channel",

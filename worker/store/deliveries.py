@@ -55,6 +55,8 @@ class Claimed:
     configuration: str | None
     variables: str | None
     queue: str
+    provider: str | None
+    """The provider that a former attempt may have left the message with."""
     attempt: int
     lease_token: int
     created_at: datetime
@@ -64,12 +66,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """What is to be written of an attempt. `delivery_status` None leaves the last one standing;
+    """What is to be written of an attempt. `provider` is who has the message, or may have it;
+    None if surely nobody has. `delivery_status` None leaves the last one standing;
     `delay` is in seconds and only says something of a row that goes back to QUEUED."""
 
     id: UUID
     lease_token: int
     state: State
+    provider: str | None = None
     delivery_status: str | None = None
     status_code: int | None = None
     status_message: str | None = None
@@ -96,6 +100,39 @@ def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Cl
             _claim(db, lease), database.as_rows([{"id": one} for one in ids])
         ).all()
     return {one.id: Claimed(*one) for one in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The provider that a held message is about to be handed to."""
+
+    id: UUID
+    lease_token: int
+    provider: str
+
+
+def assign(db: Database, assignments: Sequence[Assignment]) -> list[bool]:
+    """Write down, before it happens, whom each message is handed to, so that after a crash nobody
+    hands it to another. Says of each whether it is still held."""
+    chosen = database.given(db, id=Uuid(), lease_token=BigInteger(), provider=Text()).c
+    statement = (
+        update(message_result)
+        .where(
+            row.id == chosen.id,
+            row.lease_token == chosen.lease_token,
+            row.state == State.SENDING,
+        )
+        .values(provider=chosen.provider)
+        .returning(row.id, row.lease_token)
+    )
+    rows = [
+        {"id": one.id, "lease_token": one.lease_token, "provider": one.provider}
+        for one in assignments
+    ]
+    with db.engine.begin() as connection:
+        found = connection.execute(statement, database.as_rows(rows))
+        held = {(one.id, one.lease_token) for one in found}
+    return [(one.id, one.lease_token) in held for one in assignments]
 
 
 def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
@@ -269,6 +306,7 @@ def _claim(db: Database, lease: float) -> Executable:
             row.configuration,
             row.variables,
             row.queue,
+            row.provider,
             row.attempt,
             row.lease_token,
             row.created_at,
@@ -284,6 +322,7 @@ def _finish(db: Database) -> Executable:
         id=Uuid(),
         lease_token=BigInteger(),
         state=Text(),
+        provider=Text(),
         delivery_status=Text(),
         status_code=Integer(),
         status_message=Text(),
@@ -302,6 +341,7 @@ def _finish(db: Database) -> Executable:
         )
         .values(
             state=new.state,
+            provider=new.provider,
             delivery_status=func.coalesce(new.delivery_status, row.delivery_status),
             status_code=func.coalesce(new.status_code, row.status_code),
             status_message=func.coalesce(new.status_message, row.status_message),
@@ -322,6 +362,7 @@ def _written(one: Finish) -> dict[str, Any]:
         "id": one.id,
         "lease_token": one.lease_token,
         "state": one.state,
+        "provider": one.provider,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
         "status_message": one.status_message,

@@ -1,9 +1,10 @@
-"""Applications, their channels, endpoints and opt-outs."""
+"""Applications, their endpoints and opt-outs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from sqlalchemy import Row, insert, select, tuple_, update
 from worker import wire
 from worker.store import database
 from worker.store.database import Database
-from worker.store.tables import application, channel, endpoint, opt_out
+from worker.store.tables import application, endpoint, opt_out
 
 _DESCRIBING = ("Attributes", "Demographic", "Location", "Metrics", "User")
 
@@ -22,17 +23,6 @@ _DESCRIBING = ("Attributes", "Demographic", "Location", "Metrics", "User")
 class Application:
     id: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """How an application sends on one channel. `version` counts changes."""
-
-    channel_type: str
-    adapter: str
-    settings: Mapping[str, Any] = field(repr=False)
-    enabled: bool = True
-    version: int = 0
 
 
 def create_application(
@@ -63,72 +53,6 @@ def has_application(db: Database, application_id: str) -> bool:
             select(application.c.id).where(application.c.id == application_id)
         )
         return found.first() is not None
-
-
-def set_channel(
-    db: Database,
-    application_id: str,
-    channel_type: str,
-    *,
-    adapter: str,
-    settings: Mapping[str, Any],
-    enabled: bool = True,
-) -> None:
-    """Store how an application sends on a channel, replacing what was there. `ValueError` if there
-    is no key to seal the settings with."""
-    place = _place(application_id, channel_type)
-    sealed = db.vault.seal(msgspec.json.encode(dict(settings)), place=place)
-    new = {"adapter": adapter, "settings": sealed, "enabled": enabled}
-    _upsert(
-        db,
-        channel,
-        {"application_id": application_id, "channel_type": channel_type},
-        new | {"version": 1, "created_at": db.after(0), "modified_at": db.after(0)},
-        new | {"version": channel.c.version + 1, "modified_at": db.after(0)},
-    )
-
-
-def channels(db: Database, application_id: str) -> dict[str, Channel]:
-    """The channels that an application has, by ChannelType. `ValueError` if they do not open."""
-    with db.reading() as connection:
-        found = connection.execute(
-            select(*(channel.c[name] for name in Channel.__slots__)).where(
-                channel.c.application_id == application_id
-            )
-        ).all()
-    return {
-        one.channel_type: Channel(
-            channel_type=one.channel_type,
-            adapter=one.adapter,
-            settings=_opened(db, application_id, one),
-            enabled=one.enabled,
-            version=one.version,
-        )
-        for one in found
-    }
-
-
-def seal_again(db: Database) -> int:
-    """Seal with the current key what another one sealed, and say how many settings that were.
-    Workers need not notice: the settings stay the same."""
-    with db.engine.begin() as connection:
-        old = [
-            one
-            for one in connection.execute(select(channel).with_for_update()).all()
-            if not db.vault.is_current(one.settings)
-        ]
-        for one in old:
-            place = _place(one.application_id, one.channel_type)
-            sealed = db.vault.seal(db.vault.open(one.settings, place=place), place=place)
-            connection.execute(
-                update(channel)
-                .where(
-                    channel.c.application_id == one.application_id,
-                    channel.c.channel_type == one.channel_type,
-                )
-                .values(settings=sealed)
-            )
-    return len(old)
 
 
 def put_endpoint(
@@ -196,15 +120,48 @@ def opt_outs(
         return {(one.channel_type, one.address) for one in found}
 
 
-def _place(application_id: str, channel_type: str) -> str:
-    """What a channel's sealed settings are bound to."""
-    return f"application {application_id}, channel {channel_type}"
+def retire_address(
+    db: Database,
+    application_id: str,
+    channel_type: str,
+    address: str,
+    *,
+    since: datetime | None,
+    opted_out: bool = False,
+) -> int:
+    """Make the endpoints with an address that is dead INACTIVE, or OptOut ALL if it opted out, and
+    say how many. One that was registered after `since`, when the provider says it died, is alive:
+    the address was given out again."""
+    change = {"opt_out": "ALL"} if opted_out else {"endpoint_status": "INACTIVE"}
+    statement = update(endpoint).where(*_at(application_id, channel_type, address))
+    if since is not None:
+        statement = statement.where(endpoint.c.effective_at <= since)
+    with db.engine.begin() as connection:
+        return len(
+            connection.execute(statement.values(change).returning(endpoint.c.endpoint_key)).all()
+        )
 
 
-def _opened(db: Database, application_id: str, one: Row[Any]) -> dict[str, Any]:
-    plain = db.vault.open(one.settings, place=_place(application_id, one.channel_type))
-    settings: dict[str, Any] = msgspec.json.decode(plain)
-    return settings
+def move_address(
+    db: Database, application_id: str, channel_type: str, address: str, *, to: str
+) -> int:
+    """Give the endpoints with an address the one that its provider wants used from now on."""
+    statement = (
+        update(endpoint)
+        .where(*_at(application_id, channel_type, address))
+        .values(address=to, effective_at=db.after(0))
+        .returning(endpoint.c.endpoint_key)
+    )
+    with db.engine.begin() as connection:
+        return len(connection.execute(statement).all())
+
+
+def _at(application_id: str, channel_type: str, address: str) -> tuple[Any, Any, Any]:
+    return (
+        endpoint.c.application_id == application_id,
+        endpoint.c.channel_type == channel_type,
+        endpoint.c.address == address,
+    )
 
 
 def _endpoint(one: Row[Any]) -> wire.EndpointResponse:

@@ -65,8 +65,8 @@ channel = Table(
     metadata,
     Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
     Column("channel_type", String(20), primary_key=True),
-    Column("adapter", String(64), nullable=False),
-    Column("settings", Text, nullable=False),  # sealed: they hold credentials
+    Column("providers", Text, nullable=False),  # sealed: they hold credentials
+    Column("provider_count", SmallInteger, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created_at", Utc, nullable=False),
@@ -127,6 +127,7 @@ message_result = Table(
     Column("configuration", Text),
     Column("variables", Text),
     Column("queue", String(40), nullable=False),
+    Column("provider", Text),
     Column("state", String(8), nullable=False),
     Column("delivery_status", String(20)),
     Column("status_code", Integer),

@@ -1,0 +1,229 @@
+"""One attempt at a message that is held: what is sent, by which provider, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from adapters.contract import (
+    Adapter,
+    ChannelType,
+    Delivery,
+    DeliveryStatus,
+    Fault,
+    Outcome,
+    indeterminate,
+    permanent,
+    temporary,
+)
+from adapters.messages import Message
+from worker import events, plan, render, retry, store, wire
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of it, and the provider that it was about, if it came that far."""
+
+    outcome: Outcome
+    provider: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No provider takes messages now; ask again in so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The message is no longer ours to send."""
+
+
+async def attempt(runtime: Runtime, claimed: store.Claimed) -> Attempt | Held | Lost:
+    """Render a message and hand it to a provider. Whatever goes wrong on the way is an outcome."""
+    try:
+        message = await _render(runtime, claimed)
+        channels = await _channels(runtime, claimed.application_id)
+    except render.Unrenderable as error:
+        return Attempt(permanent(error.code, error.text, fault=Fault.MESSAGE))
+    except store.Unavailable:
+        return Attempt(temporary(503, "The database did not answer"))
+    except ValueError as error:
+        _log.error("The channels of application %s: %s", claimed.application_id, error)
+        return Attempt(_WRONG_SETTINGS)
+    except Exception:  # noqa: BLE001 - a message that breaks the renderer must not break the worker
+        _log.exception("Message %s could not be rendered", claimed.id)
+        return Attempt(permanent(500, "The message could not be rendered", fault=Fault.MESSAGE))
+    channel = channels.get(claimed.channel_type)
+    if channel is None:
+        return Attempt(plan.not_enabled(claimed.channel_type, claimed.application_id))
+    return await _by_some_provider(runtime, claimed, channel.providers, message)
+
+
+async def _by_some_provider(
+    runtime: Runtime,
+    claimed: store.Claimed,
+    providers: Sequence[store.Provider],
+    message: Message,
+) -> Attempt | Held | Lost:
+    chosen = _choose(runtime, claimed, providers)
+    if not isinstance(chosen, store.Provider):
+        return chosen
+    key = _key(claimed, chosen)
+    try:
+        adapter = _open(runtime, claimed, chosen)
+    except ValueError as error:
+        _log.error(
+            "Provider %s on channel %s of application %s cannot be opened: %s",
+            chosen.name,
+            claimed.channel_type,
+            claimed.application_id,
+            error,
+        )
+        outcome = _WRONG_SETTINGS
+    else:
+        if len(providers) > 1 and claimed.provider != chosen.name:
+            assignment = store.Assignment(claimed.id, claimed.lease_token, chosen.name)
+            try:
+                held = await runtime.assignments.put(assignment)
+            except store.Unavailable:
+                return Attempt(temporary(503, "The database did not answer"))
+            if not held:
+                return Lost()
+        runtime.breakers.enter(key)
+        outcome = await _send(runtime, claimed, adapter, message)
+    if runtime.breakers.record(key, outcome):
+        events.paused(claimed, chosen.name, outcome, seconds=runtime.breakers.wait(key))
+    return Attempt(_second_chance(runtime, claimed, providers, outcome), chosen.name)
+
+
+def _choose(
+    runtime: Runtime, claimed: store.Claimed, providers: Sequence[store.Provider]
+) -> store.Provider | Attempt | Held:
+    """One of the providers whose breaker lets a message pass, by weight. A message that one of
+    them may already have goes to that one and no other."""
+    if claimed.provider is not None:
+        providers = [one for one in providers if one.name == claimed.provider]
+        if not providers:
+            text = f"Provider {claimed.provider}, which may have the message, was removed"
+            status = DeliveryStatus.UNKNOWN_FAILURE
+            return Attempt(Outcome(status=status, status_code=500, status_message=text))
+    waits = {one.name: runtime.breakers.wait(_key(claimed, one)) for one in providers}
+    free = [one for one in providers if waits[one.name] == 0]
+    if not free:
+        soonest = min(waits.values())
+        # Those that are held together should not all come back together.
+        return Held(soonest * runtime.rng.uniform(1.0, 1.5) + 0.1)
+    weighted = [one for one in free if one.weight > 0]
+    if not weighted:
+        return free[0]
+    return runtime.rng.choices(weighted, [one.weight for one in weighted])[0]
+
+
+def _second_chance(
+    runtime: Runtime,
+    claimed: store.Claimed,
+    providers: Sequence[store.Provider],
+    outcome: Outcome,
+) -> Outcome:
+    """A refusal for the sake of one provider's credentials is not final while there is another."""
+    refused = outcome.status is DeliveryStatus.PERMANENT_FAILURE
+    if not refused or outcome.fault is not Fault.CREDENTIALS or len(providers) < 2:
+        return outcome
+    if all(runtime.breakers.wait(_key(claimed, one)) > 0 for one in providers):
+        return outcome
+    return dataclasses.replace(outcome, status=DeliveryStatus.TEMPORARY_FAILURE)
+
+
+async def _send(
+    runtime: Runtime, claimed: store.Claimed, adapter: Adapter, message: Message
+) -> Outcome:
+    """Hand it to the adapter, which keeps to the deadline itself. An adapter that does not, or
+    that raises against its contract, may have sent the message all the same."""
+    delivery = Delivery(
+        id=str(claimed.id),
+        application_id=claimed.application_id,
+        request_id=str(claimed.request_id),
+        channel=ChannelType(claimed.channel_type),
+        address=claimed.address,
+        message=message,
+        attempt=claimed.attempt,
+        age=(claimed.claimed_at - claimed.created_at).total_seconds(),
+        timeout=runtime.settings.send_timeout,
+    )
+    try:
+        async with asyncio.timeout(delivery.timeout + 1):
+            outcome = await adapter.send(delivery)
+    except TimeoutError:
+        outcome = indeterminate("The provider did not answer in time")
+    except Exception:  # noqa: BLE001 - third parties write adapters
+        _log.exception("Adapter %s broke its contract", type(adapter).__name__)
+        outcome = indeterminate("The adapter failed", code=500)
+    if outcome.indeterminate and claimed.channel_type in retry.AT_MOST_ONCE:
+        return await _ask(runtime, adapter, delivery) or outcome
+    return outcome
+
+
+async def _ask(runtime: Runtime, adapter: Adapter, delivery: Delivery) -> Outcome | None:
+    """Ask the provider what became of a message that must not be sent twice, if it can be asked.
+    What is left of the lease after the send is enough for one question."""
+    find = getattr(adapter, "find", None)
+    if find is None:
+        return None
+    try:
+        async with asyncio.timeout(runtime.settings.lease / 4):
+            found: Outcome | None = await find(delivery)
+    except TimeoutError:
+        return None
+    except Exception:  # noqa: BLE001 - third parties write adapters
+        _log.exception("Adapter %s broke its contract", type(adapter).__name__)
+        return None
+    return found
+
+
+async def _render(runtime: Runtime, claimed: store.Claimed) -> Message:
+    request = runtime.known(claimed.request_id)
+    if request is None:
+        request = await runtime.requests.put(claimed.request_id)
+    if request is None:
+        raise render.Unrenderable(500, "The request is not stored any more")
+    return render.render(
+        ChannelType(claimed.channel_type),
+        request,
+        wire.decode((claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration),
+        wire.decode(claimed.variables.encode(), dict) if claimed.variables else None,
+    )
+
+
+async def _channels(runtime: Runtime, application_id: str) -> Mapping[str, store.Channel]:
+    channels = runtime.channels.cached(application_id)
+    if channels is None:
+        channels = await asyncio.get_running_loop().run_in_executor(
+            runtime.executor, runtime.channels.of, application_id
+        )
+    return channels
+
+
+def _open(runtime: Runtime, claimed: store.Claimed, provider: store.Provider) -> Adapter:
+    adapter, replaced = runtime.channels.open(
+        claimed.application_id, claimed.channel_type, provider
+    )
+    if replaced is not None:
+        asyncio.get_running_loop().call_later(
+            runtime.settings.lease, lambda: asyncio.ensure_future(replaced.aclose())
+        )
+    return adapter
+
+
+def _key(claimed: store.Claimed, provider: store.Provider) -> tuple[str, str, str]:
+    return claimed.application_id, claimed.channel_type, provider.name
+
+
+_WRONG_SETTINGS = temporary(500, "The channel's settings are wrong", fault=Fault.CREDENTIALS)

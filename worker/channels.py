@@ -1,0 +1,108 @@
+"""The applications' channels as the database has them, and the adapters opened for them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.contract import Adapter
+from worker import plan, store
+from worker.settings import Settings
+
+SANDBOX = "sandbox"
+_FRESH = 3.0  # seconds for which what was read is not read again
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An adapter that is open, and the provider's configuration that it was opened with."""
+
+    provider: store.Provider
+    adapter: Adapter
+
+
+class Channels:
+    """A change of settings is seen within seconds, without a restart; the adapter that it replaces
+    is handed to the caller, who closes it once the sends that it has under way can have ended."""
+
+    def __init__(self, db: store.Database, settings: Settings) -> None:
+        self._db = db
+        self._settings = settings
+        self._types: dict[str, tuple[float, frozenset[str]]] = {}
+        self._channels: dict[str, tuple[float, Mapping[str, store.Channel]]] = {}
+        self._open: dict[tuple[str, str, str], Opened] = {}
+
+    def enabled(self, application_id: str) -> frozenset[str]:
+        """The ChannelTypes that the application can be sent on. Needs no key to the settings. With
+        the sandbox on, those that have no provider are the sandbox's."""
+        read = self._types.get(application_id)
+        if read is None or time.monotonic() - read[0] > _FRESH:
+            stored = store.channel_types(self._db, application_id)
+            free = plan.QUEUE_OF.keys() - stored.keys() if self._settings.sandbox else ()
+            types = frozenset({name for name, enabled in stored.items() if enabled} | {*free})
+            read = self._types[application_id] = time.monotonic(), types
+        return read[1]
+
+    def of(self, application_id: str) -> Mapping[str, store.Channel]:
+        """The application's enabled channels with their providers, by ChannelType, from the
+        database. `ValueError` if their settings cannot be opened."""
+        stored = store.channels(self._db, application_id)
+        found = {name: one for name, one in stored.items() if one.enabled and one.providers}
+        if self._settings.sandbox:
+            sandbox = (store.Provider(SANDBOX, SANDBOX, {"inbox": self._settings.inbox}),)
+            found |= {
+                str(name): store.Channel(name, sandbox)
+                for name in plan.QUEUE_OF
+                if name not in stored
+            }
+        self._channels[application_id] = time.monotonic(), found
+        return found
+
+    def cached(self, application_id: str) -> Mapping[str, store.Channel] | None:
+        """What `of` last said, if that was only a moment ago."""
+        read = self._channels.get(application_id)
+        fresh = read is not None and time.monotonic() - read[0] <= _FRESH
+        return read[1] if read is not None and fresh else None
+
+    def open(
+        self, application_id: str, channel_type: str, provider: store.Provider
+    ) -> tuple[Adapter, Adapter | None]:
+        """The provider's adapter, and the one that it replaces. Runs on the loop. Raises what the
+        adapter says of its settings."""
+        key = application_id, channel_type, provider.name
+        if provider.adapter == SANDBOX:  # those that share a dev inbox are one
+            key = "", "", str(provider.settings.get("inbox"))
+        opened = self._open.get(key)
+        if opened is not None and opened.provider == provider:
+            return opened.adapter, None
+        adapter = build(provider.adapter, provider.settings)
+        self._open[key] = Opened(provider, adapter)
+        return adapter, opened.adapter if opened else None
+
+    def adapters(self) -> list[Adapter]:
+        """Every adapter that is open."""
+        return [one.adapter for one in self._open.values()]
+
+
+def adapters() -> dict[str, Callable[..., Adapter]]:
+    """Every adapter that is installed, by the name that channel settings use."""
+    points = importlib.metadata.entry_points(group="sendpoint.adapters")
+    return {point.name: point.load() for point in points}
+
+
+def build(name: str, settings: Mapping[str, Any]) -> Adapter:
+    """An adapter with its settings. `ValueError` for one that does not exist or settings that it
+    does not take."""
+    points = importlib.metadata.entry_points(group="sendpoint.adapters", name=name)
+    if not points:
+        raise ValueError(
+            f"There is no adapter {name!r}; there are: {', '.join(sorted(adapters()))}"
+        )
+    try:
+        adapter: Adapter = next(iter(points)).load()(**settings)
+    except TypeError as error:
+        raise ValueError(f"Adapter {name!r}: {error}") from None
+    return adapter
