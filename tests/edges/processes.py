@@ -59,8 +59,8 @@ class OnAnyPort(Controller):
 
 
 @contextlib.contextmanager
-def mail_server():
-    mailbox = Mailbox()
+def mail_server(mailbox=None):
+    mailbox = mailbox or Mailbox()
     controller = OnAnyPort(mailbox, hostname="127.0.0.1", port=0)
     controller.start()
     mailbox.port = controller.port
