@@ -35,12 +35,15 @@ class Channels:
         self._channels: dict[str, tuple[float, Mapping[str, store.Channel]]] = {}
         self._open: dict[tuple[str, str, str], Opened] = {}
 
-    def enabled(self, application_id: str) -> frozenset[str]:
-        """The ChannelTypes that the application can be sent on. Needs no key to the settings. With
-        the sandbox on, those that have no provider are the sandbox's."""
+    def enabled(self, application_id: str) -> frozenset[str] | None:
+        """The ChannelTypes that the application can be sent on; None if there is no such
+        application. Needs no key to the settings. With the sandbox on, those that have no provider
+        are the sandbox's."""
         read = self._types.get(application_id)
         if read is None or time.monotonic() - read[0] > _FRESH:
             stored = store.channel_types(self._db, application_id)
+            if stored is None:
+                return None
             free = plan.QUEUE_OF.keys() - stored.keys() if self._settings.sandbox else ()
             types = frozenset({name for name, enabled in stored.items() if enabled} | {*free})
             read = self._types[application_id] = time.monotonic(), types

@@ -41,9 +41,10 @@ def accept(
     """
     body = wire.check(request)
     fingerprint = hashlib.sha256(body).hexdigest()
-    if not store.has_application(runtime.db, application_id):
+    channels = runtime.channels.enabled(application_id)
+    if channels is None:
         raise wire.NotFound("Resource not found")
-    recipients = plan.plan(request, _directory(runtime, application_id, request))
+    recipients = plan.plan(request, _directory(runtime, application_id, request, channels))
     request_id = uuid7()
     rows = [_row(position, one) for position, one in enumerate(recipients)]
     twin = store.save(
@@ -141,7 +142,7 @@ def uuid7() -> UUID:
 
 
 def _directory(
-    runtime: Runtime, application_id: str, request: wire.MessageRequest
+    runtime: Runtime, application_id: str, request: wire.MessageRequest, channels: frozenset[str]
 ) -> plan.Directory:
     endpoints = store.endpoints(runtime.db, application_id, request.Endpoints or ())
     addresses = plan.lookups(request) | {
@@ -151,7 +152,7 @@ def _directory(
         application_id=application_id,
         endpoints=endpoints,
         opt_outs=store.opt_outs(runtime.db, application_id, addresses),
-        channels=runtime.channels.enabled(application_id),
+        channels=channels,
     )
 
 

@@ -78,11 +78,14 @@ class Channels:
 
     def __init__(self, adapter):
         self.providers = {"default": adapter}
+        self.application = None
         self.weights = {}
         self.missing = set()
         self.error = None
 
     def enabled(self, application_id):
+        if self.application not in {None, application_id}:
+            return None
         return frozenset(str(name) for name in ChannelType if name not in self.missing)
 
     def of(self, application_id):
@@ -119,6 +122,7 @@ class Backend:
         self.channels = self.runtime.channels = Channels(self.adapter)
         store.upgrade(self.runtime.db)
         self.application = store.create_application(self.runtime.db, "shop").id
+        self.channels.application = self.application
 
     def close(self):
         self.runtime.close()

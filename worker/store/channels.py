@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Row, insert, select, update
 
 from worker.store.database import Database
-from worker.store.tables import channel
+from worker.store.tables import application, channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,23 @@ def channels(db: Database, application_id: str) -> dict[str, Channel]:
     }
 
 
-def channel_types(db: Database, application_id: str) -> dict[str, bool]:
-    """The ChannelTypes that an application has providers for, and whether they are enabled."""
+def channel_types(db: Database, application_id: str) -> dict[str, bool] | None:
+    """The ChannelTypes that an application has, and whether they can be sent on; None if there is
+    no such application. Needs no key."""
+    statement = (
+        select(channel.c.channel_type, channel.c.enabled, channel.c.provider_count)
+        .select_from(application.outerjoin(channel))
+        .where(application.c.id == application_id)
+    )
     with db.reading() as connection:
-        found = connection.execute(
-            select(channel.c.channel_type, channel.c.enabled, channel.c.provider_count).where(
-                channel.c.application_id == application_id
-            )
-        )
-        return {one.channel_type: one.enabled and one.provider_count > 0 for one in found}
+        found = connection.execute(statement).all()
+    if not found:
+        return None
+    return {
+        one.channel_type: one.enabled and one.provider_count > 0
+        for one in found
+        if one.channel_type is not None
+    }
 
 
 def seal_again(db: Database) -> int:
