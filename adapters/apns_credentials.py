@@ -20,7 +20,9 @@ from cryptography.x509.oid import NameOID
 
 _LIFE = 50 * 60.0  # Apple: a token is good for an hour,
 _YOUTH = 20 * 60.0  # and may be replaced once in 20 minutes.
-_PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.S)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?-----END \1PRIVATE KEY-----", re.DOTALL
+)
 
 
 class ProviderToken(AuthorizationHeaderProvider):
@@ -65,10 +67,12 @@ class ProviderToken(AuthorizationHeaderProvider):
 
 
 @functools.lru_cache(maxsize=1024)
-def provider_token(key: str, key_id: str, team_id: str) -> ProviderToken:
+def provider_token(
+    key: str, key_id: str, team_id: str, clock: Callable[[], float] = time.time
+) -> ProviderToken:
     """The process's one token of a key: adapters that are made anew, and other applications of the
     same team, must not make APNs see a new token each time."""
-    return ProviderToken(key, key_id, team_id)
+    return ProviderToken(key, key_id, team_id, clock=clock)
 
 
 def tls_context(
@@ -127,10 +131,9 @@ def _certificates(text: str) -> list[x509.Certificate]:
 
 def _private_key(text: str, password: bytes) -> bytes:
     found = _PRIVATE_KEY.search(text)
+    pem = found.group().encode() if found else b""
     try:
-        if found is None:
-            raise ValueError
-        key = serialization.load_pem_private_key(found.group().encode(), password=None)
+        key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError("private_key must be a key in PEM without a passphrase") from None
     return key.private_bytes(

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aioapns.common import NotificationRequest, NotificationResult
@@ -26,6 +27,30 @@ from hpack import Encoder, HeaderTuple, NeverIndexedHeaderTuple
 logging.getLogger("hpack").setLevel(logging.INFO)
 
 _REASON = re.compile(r"[A-Za-z]{1,64}")  # so that it can repeat no token
+
+
+class NotProcessed(Exception):
+    """The provider has not processed the request: it is safe to send it again."""
+
+
+class NoAnswer(Exception):
+    """The request left and no answer came: the provider may have processed it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one connection; times in seconds. `streams` bounds what the provider allows.
+
+    After `quiet` without a sign of the provider it is pinged, and has `patience` to answer. From
+    `age` on the connection takes no more requests; `parting` bounds TLS's farewell.
+    """
+
+    streams: int = 500
+    connect: float = 15.0
+    quiet: float = 30.0
+    patience: float = 10.0
+    age: float = 3600.0
+    parting: float = 1.0
 
 
 class Push(NotificationRequest):

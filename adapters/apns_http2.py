@@ -13,6 +13,8 @@ does so in one of two ways, and the difference is what may be done next: see `No
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,32 +27,9 @@ from h2.settings import SettingCodes
 
 from adapters import apns_frames
 from adapters.apns_credentials import ProviderToken
+from adapters.apns_frames import Limits, NoAnswer, NotProcessed
 
 _BODY = 8192  # bytes of an answer that are kept
-
-
-class NotProcessed(Exception):
-    """The provider has not processed the request: it is safe to send it again."""
-
-
-class NoAnswer(Exception):
-    """The request left and no answer came: the provider may have processed it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Of one connection; times in seconds. `streams` bounds what the provider allows.
-
-    After `quiet` without a sign of the provider it is pinged, and has `patience` to answer. From
-    `age` on the connection takes no more requests; `parting` bounds TLS's farewell.
-    """
-
-    streams: int = 500
-    connect: float = 15.0
-    quiet: float = 30.0
-    patience: float = 10.0
-    age: float = 3600.0
-    parting: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -92,8 +71,9 @@ class Connection(APNsTLSClientProtocol):
         self._blocked: dict[int, _Exchange] = {}
         self._written = 0  # the last stream of which something was handed to the transport
         self._flush_due = False
-        self._born = self._heard = loop.time()
-        self._pinged: float | None = None
+        self._heard = loop.time()
+        self._old_at = self._heard + limits.age
+        self._pinged = -math.inf
         self._on: dict[type[events.Event], Callable[[Any], None]] = {
             events.RemoteSettingsChanged: self._on_settings,
             events.WindowUpdated: self._on_window,
@@ -109,7 +89,8 @@ class Connection(APNsTLSClientProtocol):
         """How many streams can be opened now. Apple: with a token, one until it was accepted."""
         if self.draining:
             return 0
-        return max(0, (self._allowed if self._proven else 1) - len(self._exchanges))
+        allowed = self._allowed if self._proven else min(self._allowed, 1)
+        return max(0, allowed - len(self._exchanges))
 
     @property
     def is_busy(self) -> bool:
@@ -193,19 +174,141 @@ class Connection(APNsTLSClientProtocol):
             self.loop.call_soon(self.flush)
 
     def _watch(self) -> None:
+        """Ping a silent provider, leave one that does not answer, retire what is old."""
         now = self.loop.time()
-        if now >= self._born + self._limits.age:
+        if now >= self._old_at:
             self.retire()
-        if self._pinged is not None and self._heard < self._pinged:
-            self.trouble = TimeoutError("APNs does not answer a PING")
-            if self.transport is not None:
-                self.transport.abort()
+        if self.transport is None or self.transport.is_closing():
             return
-        self._pinged = None
-        again = self._heard + self._limits.quiet
-        if now >= again and not self.draining:
-            self._pinged = now
-            self.conn.ping(b"sendpnt?")
+        due = self._heard + self._limits.quiet
+        if self._pinged > self._heard:
+            due = self._pinged + self._limits.patience
+            if now >= due:
+                self.transport.abort()
+                return
+        elif now >= due:
+            self.conn.ping(b"anyone??")
             self.flush()
-            again = now + self._limits.patience
-        self.inactivity_timer = self.loop.call_at(max(again, now + 0.01), self._watch)
+            self._pinged = now
+            due = now + self._limits.patience
+        due = due if self.draining else min(due, self._old_at)
+        self.inactivity_timer = self.loop.call_at(due, self._watch)
+
+    def _open(self, push: apns_frames.Push) -> tuple[int, _Exchange]:
+        push.left = False
+        push.authorization = self.auth_provider.get_header() if self.auth_provider else None
+        try:
+            stream_id = self.conn.get_next_available_stream_id()
+            self.conn.send_headers(stream_id, push.headers(self._authority))
+        except H2Error as error:
+            self.retire()
+            raise NotProcessed("The connection to APNs takes no more requests") from error
+        exchange = _Exchange(push, push.body, self.loop.create_future())
+        self._exchanges[stream_id] = exchange
+        self._send_body(stream_id, exchange)
+        if exchange.unsent:
+            self._blocked[stream_id] = exchange
+        self._flush_soon()
+        return stream_id, exchange
+
+    def _send_body(self, stream_id: int, exchange: _Exchange) -> None:
+        """As much as the provider's windows have room for; the rest goes when they open."""
+        while exchange.unsent:
+            room = self.conn.local_flow_control_window(stream_id)
+            size = min(room, self.conn.max_outbound_frame_size)
+            if size <= 0:
+                return
+            chunk, exchange.unsent = exchange.unsent[:size], exchange.unsent[size:]
+            self.conn.send_data(stream_id, chunk, end_stream=not exchange.unsent)
+        exchange.push.left = True
+
+    def _on_window(self, _event: events.WindowUpdated | None) -> None:
+        for stream_id in list(self._blocked):
+            if self.conn.outbound_flow_control_window <= 0:
+                return
+            exchange = self._blocked[stream_id]
+            with contextlib.suppress(H2Error):  # the next event may be that the stream is closed
+                self._send_body(stream_id, exchange)
+            if not exchange.unsent:
+                del self._blocked[stream_id]
+
+    def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
+        if allowed := event.changed_settings.get(SettingCodes.MAX_CONCURRENT_STREAMS):
+            self._allowed = min(allowed.new_value, self._limits.streams)
+        if not self.ready.done():
+            self.ready.set_result(None)
+        self._on_window(None)
+        self._freed()
+
+    def _on_response(self, event: events.ResponseReceived) -> None:
+        if exchange := self._exchanges.get(event.stream_id):
+            exchange.headers = dict(event.headers)
+
+    def _on_data(self, event: events.DataReceived) -> None:
+        self.conn.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        if exchange := self._exchanges.get(event.stream_id):
+            exchange.body = (exchange.body + event.data)[:_BODY]
+
+    def _on_end(self, event: events.StreamEnded) -> None:
+        if exchange := self._drop(event.stream_id):
+            if exchange.unsent:
+                self._reset(event.stream_id)  # it has heard enough
+            self._answer(exchange)
+            self._freed()
+
+    def _on_reset(self, event: events.StreamReset) -> None:
+        if exchange := self._drop(event.stream_id):
+            if event.error_code == ErrorCodes.REFUSED_STREAM:
+                self._fail(exchange, NotProcessed("APNs refused to open a stream"))
+            else:
+                self._lose(event.stream_id, exchange, "APNs reset the stream")
+            self._freed()
+
+    def _on_goaway(self, event: events.ConnectionTerminated) -> None:
+        said = apns_frames.reason(event.additional_data)
+        text = f"APNs closed the connection: {said}" if said else "APNs closed the connection"
+        for stream_id in [each for each in self._exchanges if each > (event.last_stream_id or 0)]:
+            if exchange := self._drop(stream_id):
+                self._fail(exchange, NotProcessed(text))
+        self.retire()
+
+    def _drop(self, stream_id: int) -> _Exchange | None:
+        self._blocked.pop(stream_id, None)
+        return self._exchanges.pop(stream_id, None)
+
+    def _reset(self, stream_id: int) -> None:
+        with contextlib.suppress(H2Error):  # the stream may be closed, the connection too
+            self.conn.reset_stream(stream_id, ErrorCodes.CANCEL)
+            self._flush_soon()
+
+    def _freed(self) -> None:
+        if self.draining and not self._exchanges:
+            self.close()
+        else:
+            self._changed(self)
+
+    def _answer(self, exchange: _Exchange) -> None:
+        answer = apns_frames.Answer(exchange.headers, exchange.body)
+        self._proven = self._proven or answer.code == 200
+        if not exchange.future.done():
+            exchange.future.set_result(answer)
+
+    def _fail(self, exchange: _Exchange, error: Exception) -> None:
+        exchange.push.left = isinstance(error, NoAnswer)
+        if not exchange.future.done():
+            exchange.future.set_exception(error)
+
+    def _lose(self, stream_id: int, exchange: _Exchange, text: str) -> None:
+        """An answer without its end is an answer; a request without its end is none."""
+        if exchange.headers:
+            self._answer(exchange)
+        elif exchange.unsent or stream_id > self._written:
+            self._fail(exchange, NotProcessed(text))
+        else:
+            self._fail(exchange, NoAnswer(text))
+
+    def _lose_all(self, text: str) -> None:
+        exchanges, self._exchanges = self._exchanges, {}
+        self._blocked.clear()
+        for stream_id, exchange in exchanges.items():
+            self._lose(stream_id, exchange, text)

@@ -206,7 +206,7 @@ def _aged(message: Mapping[str, Any], age: float) -> Mapping[str, Any] | None:
     left = push.remaining(Decimal(written[1]), age)
     if left is None:
         return None
-    return {**message, "android": {**android, "ttl": f"{left}s"}}
+    return {**message, "android": {**android, "ttl": f"{left:f}s"}}
 
 
 def _key_file(service_account: Mapping[str, Any] | str) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """MIME by hand: an `Email` in, the bytes an SMTP server gets out. Pure, and twenty to fifty times
-as fast as `email.message.EmailMessage`, which would take most of the time of a send.
+as fast as `email.message.EmailMessage`, which would take most of the time of a send. A caller's own
+MIME message is made ready in `adapters.mime_raw`.
 
 Every body is quoted-printable or base64, so no line is longer than 76 octets and nothing but CRLF
 ends a line (RFC 5321 allows 998; strict servers refuse more). What a caller wrote can not start a
@@ -15,7 +16,6 @@ import email.utils
 import functools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 import idna
@@ -44,16 +44,6 @@ _OWN_HEADERS = re.compile(
 )
 _CHARSET = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{1,19}")
 _PYTHON_ONLY = {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "palmos"}
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
-_RAW_ID = re.compile(rb"\s*<([!-;=?-~]{1,250})>\s*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
-    """A caller's own MIME message made ready to be sent, and the Message-ID it carries."""
-
-    data: bytes
-    message_id: str
 
 
 def build(
@@ -66,12 +56,12 @@ def build(
     occur in an encoded body. ValueError says what of the message can not be sent.
     """
     head = [
-        _addresses("From", (sender,)),
+        addresses("From", (sender,)),
         f"To: {addr_spec(recipient)}",
         _text("Subject", message.subject.data, message.subject.charset),
         f"Date: {email.utils.format_datetime(date)}",
         f"Message-ID: <{message_id}>",
-        *((_addresses("Reply-To", message.reply_to),) if message.reply_to else ()),
+        *((addresses("Reply-To", message.reply_to),) if message.reply_to else ()),
         *(_extra(name, value) for name, value in message.headers),
         "MIME-Version: 1.0",
     ]
@@ -85,17 +75,32 @@ def addr_spec(text: str) -> str:
     found = _ADDR_SPEC.fullmatch(text)
     if found is None or not text.isprintable() or len(text) > 254:
         raise ValueError("not an email address")
-    local, domain = found.groups()
-    if not domain.isascii():
-        try:
-            domain = idna.encode(domain, uts46=True).decode()
-        except idna.IDNAError:
-            raise ValueError("not an email address: its domain is not a domain name") from None
-    address = f"{local}@{domain}"
-    octets = len(address.encode())
-    if not _DOMAIN.fullmatch(domain) or len(local.encode()) > 64 or octets > 254:
+    try:
+        address = f"{found[1]}@{_host(found[2])}"
+    except ValueError as error:
+        raise ValueError(f"not an email address: its domain is {error}") from None
+    if len(found[1].encode()) > 64 or len(address.encode()) > 254:
         raise ValueError("not an email address")
     return address
+
+
+def domain(text: str) -> str:
+    """The domain name in ASCII (IDNA 2008); ValueError if it is none. An IP address is none."""
+    ascii_form = _host(text)
+    if ascii_form.startswith("["):
+        raise ValueError("not a domain name")
+    return ascii_form
+
+
+def _host(text: str) -> str:
+    if not text.isascii():
+        try:
+            text = idna.encode(text, uts46=True).decode()
+        except idna.IDNAError:
+            raise ValueError("not a domain name") from None
+    if len(text) > 253 or not _DOMAIN.fullmatch(text):
+        raise ValueError("not a domain name")
+    return text
 
 
 def mailbox(text: str) -> tuple[str, str]:
@@ -108,62 +113,6 @@ def mailbox(text: str) -> tuple[str, str]:
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     return name, addr_spec(address)
-
-
-def raw_sender(data: bytes) -> str | None:
-    """The addr-spec in the From header of a caller's MIME message; None without such a header."""
-    fields, _ = _split(_crlf(data))
-    for name, value in fields:
-        if name.lower() == b"from":
-            text = value.replace(b"\r\n", b"").decode("utf-8", "replace")
-            found = email.utils.getaddresses([text])
-            return addr_spec(found[0][1]) if found else None
-    return None
-
-
-def prepare_raw(data: bytes, *, sender: str, message_id: str, date: datetime) -> Raw:
-    """A caller's MIME message with CRLF line ends, without Bcc, and with the From, Date and
-    Message-ID it lacks; everything else stays as it is, byte for byte.
-
-    A bare CR or LF would let one server read two messages where another reads one.
-    """
-    fields, body = _split(_crlf(data))
-    kept = [(name, value) for name, value in fields if name.lower() not in {b"bcc", b"resent-bcc"}]
-    names = {name.lower(): value for name, value in kept}
-    lacking = [
-        (b"From", _addresses("From", (sender,))),
-        (b"Date", f"Date: {email.utils.format_datetime(date)}"),
-        (b"Message-ID", f"Message-ID: <{message_id}>"),
-    ]
-    lines = [line.encode() for name, line in lacking if name.lower() not in names]
-    lines += [name + b":" + value for name, value in kept]
-    own = _RAW_ID.fullmatch(names.get(b"message-id", b""))
-    end = b"" if not body or body.endswith(b"\r\n") else b"\r\n"
-    return Raw(
-        data=b"\r\n".join(lines) + b"\r\n\r\n" + body + end,
-        message_id=own[1].decode() if own else message_id,
-    )
-
-
-def _crlf(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-
-
-def _split(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The header's fields, values as written, and the body."""
-    if data.startswith(b"\r\n"):
-        return [], data[2:]
-    head, _, body = data.partition(b"\r\n\r\n")
-    head = head.removesuffix(b"\r\n") + b"\r\n"
-    fields = []
-    at = 0
-    while at < len(head):
-        found = _FIELD.match(head, at)
-        if found is None:
-            raise ValueError("RawEmail.Data is not a MIME message: its header is malformed")
-        fields.append((found[1], found[2]))
-        at = found.end()
-    return fields, body
 
 
 def _content(message: Email, boundary: str) -> bytes:
@@ -240,8 +189,8 @@ def _text(name: str, text: str, charset: str) -> str:
     if _CONTROL.search(text):
         raise ValueError(f"{name} has control characters or line ends in it")
     if not text or (_PLAIN_TEXT.fullmatch(text) and "=?" not in text):
-        return _fold(name, text.split(" "))
-    return _fold(name, _encoded_words(text, charset, name))
+        return fold(name, text.split(" "))
+    return fold(name, _encoded_words(text, charset, name))
 
 
 def _encoded_words(text: str, charset: str, what: str) -> list[str]:
@@ -256,13 +205,13 @@ def _encoded_words(text: str, charset: str, what: str) -> list[str]:
     return [f"=?{charset}?B?{binascii.b2a_base64(data, newline=False).decode()}?="]
 
 
-def _addresses(name: str, mailboxes: Iterable[str]) -> str:
+def addresses(name: str, mailboxes: Iterable[str]) -> str:
     words: list[str] = []
     for text in mailboxes:
         words[-1:] = [f"{words[-1]},"] if words else []
         display, address = mailbox(text)
         words += [*_display_name(display, name), f"<{address}>"] if display else [address]
-    return _fold(name, words)
+    return fold(name, words)
 
 
 def _display_name(display: str, what: str) -> list[str]:
@@ -279,7 +228,7 @@ def _display_name(display: str, what: str) -> list[str]:
     return f'"{quoted}"'.split(" ")
 
 
-def _fold(name: str, words: list[str]) -> str:
+def fold(name: str, words: list[str]) -> str:
     """The header, broken before a word that would not fit; unfolding gives the words back."""
     line = f"{name}: {words[0]}"
     lines = []

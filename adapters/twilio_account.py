@@ -4,19 +4,17 @@ what an answer of Twilio's API comes to (https://www.twilio.com/docs/api/errors)
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs
 
 import phonenumbers
 import yarl
 from twilio.base.exceptions import TwilioException  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from adapters import twilio_http
+from adapters import http, twilio_http
 from adapters.contract import (
     DeliveryStatus,
     Fault,
@@ -37,6 +35,7 @@ UNREADABLE = (
 
 _EXCERPT = 500
 _LONG_NUMBER = re.compile(r"\+?\d[\d\s().-]{5,}\d")
+_NUMBER = re.compile(r"(tel:)?\+?[0-9 \xa0()./-]+")
 _CLOCKS_APART = timedelta(minutes=1)
 _SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 
@@ -68,7 +67,7 @@ def client(
         # Else TWILIO_EDGE and TWILIO_REGION of the process bend the URL; an empty one is ignored.
         environment={"": ""},
     )
-    made.api.base_url = _checked_base(base_url)
+    made.api.base_url = http.base_url(base_url)
     return made
 
 
@@ -91,39 +90,19 @@ def callback(url: str | None) -> str | None:
     """
     if url is None:
         return None
-    parsed = _web_url("status_callback", url)
-    if "message" in parse_qs(parsed.raw_query_string, keep_blank_values=True):
-        raise ValueError("status_callback must leave the query parameter message to us")
-    if "_" in (parsed.host or ""):
-        raise ValueError("status_callback must have no underscore in its host: Twilio refuses it")
-    return f"{url}{'&' if '?' in url else '?'}message="
-
-
-def _checked_base(url: str) -> str:
-    """The credentials go there, so it is https, or a double on this machine."""
-    parsed = _web_url("base_url", url)
-    if parsed.scheme == "http" and not _is_loopback(parsed.host or ""):
-        raise ValueError("base_url must begin with https://")
-    return url
-
-
-def _web_url(name: str, url: str) -> yarl.URL:
     try:
         parsed = yarl.URL(url)
     except ValueError:
-        raise ValueError(f"{name} is not a URL") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ValueError(f"{name} must begin with https:// and name a host")
-    if parsed.user is not None or parsed.password is not None or "#" in url:
-        raise ValueError(f"{name} must have no user, password or fragment")
-    return parsed
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        raise ValueError("status_callback is not a URL") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host or "_" in parsed.host:
+        raise ValueError(
+            "status_callback must begin with https:// and name a host, without underscores"
+        )
+    if parsed.user is not None or "#" in url:
+        raise ValueError("status_callback must have no user, password or fragment")
+    if "message" in parsed.query:
+        raise ValueError("status_callback must leave the query parameter message to the delivery")
+    return f"{url}{'&' if '?' in url else '?'}message="
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +184,7 @@ def accepted(sid: object) -> Outcome:
 def _shown(text: str, hidden: Iterable[str]) -> str:
     for word in sorted(filter(None, hidden), key=len, reverse=True):
         text = text.replace(word, "***")
-    text = _LONG_NUMBER.sub("***", text[:_EXCERPT])
+    text = _LONG_NUMBER.sub("***", text[: 4 * _EXCERPT])[:_EXCERPT]  # not to cut one in half
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
@@ -214,14 +193,17 @@ def e164(number: str, country: str | None = None) -> str | None:
     without a country code.
 
     Its length is checked for its country and not its range: numbering plans grow faster than
-    libraries. A number with an extension is None: neither a text nor a plain call gets there.
+    libraries. Words beside the number, letters for digits and extensions make it None, which the
+    library would read over: what is left may be somebody else's.
     """
+    if not _NUMBER.fullmatch(number):
+        return None
     try:
         parsed = phonenumbers.parse(number, country)
     except phonenumbers.NumberParseException:
         return None
     possible = phonenumbers.is_possible_number_with_reason(parsed)
-    if possible != phonenumbers.ValidationResult.IS_POSSIBLE or parsed.extension:
+    if possible != phonenumbers.ValidationResult.IS_POSSIBLE:
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 

@@ -12,7 +12,6 @@ import contextvars
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +19,7 @@ import aiohttp
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # it has no types
 from twilio.http.response import Response  # type: ignore[import-untyped]
 
-from adapters import answers
+from adapters import answers, http
 
 _SECONDS = 60.0  # for a request outside `deadline`
 
@@ -68,7 +67,7 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
     """
 
     def __init__(self, *, connections: int) -> None:
-        super().__init__(logging.getLogger(__name__), is_async=True, timeout=_SECONDS)
+        super().__init__(logging.getLogger(__name__), is_async=True)
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -84,21 +83,21 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
         timeout: float | None = None,  # noqa: ASYNC109  # Twilio's signature
         allow_redirects: bool = False,
     ) -> Response:
-        progress = SimpleNamespace(left=False)
-        headers = dict(headers or {})
+        progress = http.Progress()
+        now = asyncio.get_running_loop().time()
+        headers = {**(headers or {}), "Accept-Encoding": "identity"}
         if auth is not None:
             headers["Authorization"] = aiohttp.encode_basic_auth(*auth)
         try:
             body = urlencode(data, doseq=True).encode() if data else None
             async with (
-                asyncio.timeout_at(_deadline.get()),
+                asyncio.timeout_at(_deadline.get() or now + (timeout or _SECONDS)),
                 self._opened().request(
                     method,
                     uri,
                     params=params,
                     data=body,
                     headers=headers,
-                    timeout=aiohttp.ClientTimeout(total=timeout or self.timeout),
                     allow_redirects=allow_redirects,
                     trace_request_ctx=progress,
                 ) as response,
@@ -107,7 +106,7 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
             raise NoAnswer(type(trouble).__name__, left=progress.left) from trouble
         document = _document(text)
-        if not response.ok or response.status >= 300:
+        if response.status >= 300:
             raise _refused(response.status, document, response.headers)
         if document is None:
             raise NoAnswer("not a JSON object", left=True)
@@ -124,26 +123,14 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
         if self._closed:
             raise aiohttp.ClientConnectionError
         if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_has_left)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-            )
+            self._session = http.session(connections=self._connections)
         return self._session
-
-
-async def _has_left(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
-) -> None:
-    context.trace_request_ctx.left = True
 
 
 def _document(text: str) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

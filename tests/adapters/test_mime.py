@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import mime
+from adapters import mime, mime_raw
 from adapters.messages import Email, Part
 
 DATE = dt.datetime(2026, 11, 23, 10, 0, tzinfo=dt.UTC)
@@ -315,7 +315,7 @@ RAW = {"sender": "news@acme.example", "message_id": "0f8d@acme.example", "date":
     ids=["line ends", "Bcc and what is missing", "no header", "no body"],
 )
 def test_a_raw_message_is_made_ready(data, expected):
-    assert mime.prepare_raw(data, **RAW).data == expected
+    assert mime_raw.prepare(data, **RAW).data == expected
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_raw_message_is_made_ready(data, expected):
     ],
 )
 def test_a_raw_messages_own_id_is_told(field, message_id):
-    assert mime.prepare_raw(field + b"\r\n\r\nHi", **RAW).message_id == message_id
+    assert mime_raw.prepare(field + b"\r\n\r\nHi", **RAW).message_id == message_id
 
 
 @pytest.mark.parametrize(
@@ -336,12 +336,12 @@ def test_a_raw_messages_own_id_is_told(field, message_id):
 )
 def test_what_is_no_mime_message_is_refused(data):
     with pytest.raises(ValueError, match="not a MIME message"):
-        mime.prepare_raw(data, **RAW)
+        mime_raw.prepare(data, **RAW)
 
 
 @given(body=st.binary(max_size=300))
 def test_no_raw_message_has_a_bare_line_end(body):
-    data = mime.prepare_raw(b"From: a@b.example\r\n\r\n" + body, **RAW).data
+    data = mime_raw.prepare(b"From: a@b.example\r\n\r\n" + body, **RAW).data
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", data)
 
 
@@ -355,9 +355,9 @@ def test_no_raw_message_has_a_bare_line_end(body):
     ],
 )
 def test_the_sender_of_a_raw_message(head, sender):
-    assert mime.raw_sender(head + b"\n\nFrom: x@body.example") == sender
+    assert mime_raw.sender_of(head + b"\n\nFrom: x@body.example") == sender
 
 
 def test_a_raw_message_from_nobody_is_refused():
     with pytest.raises(ValueError, match="not an email address"):
-        mime.raw_sender(b"From: nobody\n\nHi")
+        mime_raw.sender_of(b"From: nobody\n\nHi")

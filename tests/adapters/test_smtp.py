@@ -127,8 +127,9 @@ def run(scene, **settings):
 
 
 def smtp(port, **settings):
-    settings = {"security": "none", "from_address": "Acme <news@acme.example>", **settings}
-    return Smtp(host="127.0.0.1", port=port, local_hostname="client.example", **settings)
+    settings = {"host": "127.0.0.1", "security": "none", **settings}
+    settings = {"from_address": "Acme <news@acme.example>", **settings}
+    return Smtp(port=port, local_hostname="client.example", **settings)
 
 
 def delivery(message=None, *, address="jo@example.org", timeout=20.0, delivery_id=None):
@@ -551,6 +552,7 @@ def test_a_cancelled_send_leaves_no_connection_for_the_next():
         ({"messages_per_connection": 0}, "messages_per_connection"),
         ({"idle_seconds": -1.0}, "idle_seconds"),
         ({"ca_file": "/no/such/file"}, "ca_file"),
+        ({"local_hostname": "a b"}, "local_hostname"),
     ],
 )
 def test_a_wrong_setting_is_named_at_once(settings, named):
@@ -658,8 +660,8 @@ class Inbox:
         return "250 2.0.0 Kept"
 
 
-def through_aiosmtpd(message=None, *, server=None, tls=None, address="jo@example.org", **settings):
-    """The outcome, and the envelopes that aiosmtpd understood."""
+def with_aiosmtpd(scene, *, server=None, tls=None, **settings):
+    """What `scene(adapter, inbox)` gives."""
 
     async def go():
         inbox = Inbox()
@@ -671,12 +673,21 @@ def through_aiosmtpd(message=None, *, server=None, tls=None, address="jo@example
         )
         adapter = smtp(listening.sockets[0].getsockname()[1], **settings)
         try:
-            return await adapter.send(delivery(message, address=address)), inbox.envelopes
+            return await scene(adapter, inbox)
         finally:
             await adapter.aclose()
             listening.close()
 
     return asyncio.run(go())
+
+
+def through_aiosmtpd(message=None, *, address="jo@example.org", **parts):
+    """The outcome, and the envelopes that aiosmtpd understood."""
+
+    async def scene(adapter, inbox):
+        return await adapter.send(delivery(message, address=address)), inbox.envelopes
+
+    return with_aiosmtpd(scene, **parts)
 
 
 def logins(server, session, envelope, mechanism, auth_data):

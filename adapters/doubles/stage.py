@@ -1,0 +1,90 @@
+"""What the doubles over HTTP have in common: a server on loopback, and a script of what it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a double does with a request that it has read whole.
+
+    It waits for `after`, then answers `status`, `headers` and `body`, a text or what becomes JSON.
+    Without a status it answers what the provider would. With `raw` it writes these bytes instead
+    and closes the connection: none to hang up, any that are no HTTP for garbage.
+    """
+
+    status: int | None = None
+    body: Mapping[str, Any] | str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    after: asyncio.Event | None = None
+
+
+@dataclass(slots=True)
+class Script:
+    """Answers for the requests to come: those said for an address, in turn, then `standing`."""
+
+    standing: Answer = field(default_factory=Answer)
+    turns: dict[str, deque[Answer]] = field(default_factory=dict)
+
+    def say(self, address: str, *answers: Answer) -> None:
+        """Do these with the next requests for this address, one each."""
+        self.turns.setdefault(address, deque()).extend(answers)
+
+    def turn(self, address: str) -> Answer:
+        turns = self.turns.get(address)
+        return turns.popleft() if turns else self.standing
+
+
+class Server:
+    """An HTTP server on loopback. `url` is known once it has started."""
+
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handle = handle
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        server = web.Server(self._handle, access_log=None)
+        # Whoever waits for an answer when the server stops is not to have one; 0 would be for ever.
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Refuse connections from now on, and close those there are. Twice is fine."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+
+async def perform(
+    request: web.BaseRequest, answer: Answer, usual: Callable[[], Answer]
+) -> web.StreamResponse:
+    """Do what the answer says; `usual` is what the provider would."""
+    if answer.after is not None:
+        await answer.after.wait()
+    if answer.raw is not None:
+        if request.transport is not None:
+            request.transport.write(answer.raw)
+            request.transport.close()
+        return web.Response()
+    if answer.status is None:
+        answer = usual()
+    status = answer.status or 200
+    if isinstance(answer.body, str):
+        return web.Response(status=status, text=answer.body, headers=answer.headers)
+    return web.json_response(answer.body, status=status, headers=answer.headers)
+
+
+def bearer(request: web.BaseRequest) -> str:
+    """The request's access token, or nothing."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""
