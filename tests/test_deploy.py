@@ -67,12 +67,13 @@ def test_our_containers_can_do_little(service):
 def test_our_containers_have_the_same_settings(service):
     environment = dict(SERVICES[service]["environment"])
     assert environment.pop("SENDPOINT_ALLOW_FROM", None) == (
-        "172.16.0.0/12" if service == "api" else None
+        "127.0.0.0/8,172.16.0.0/12,192.168.65.0/24" if service == "api" else None
     )
     assert environment == {
         "SENDPOINT_DATABASE_URL": "postgresql+psycopg://sendpoint:"
         "${SENDPOINT_DB_PASSWORD:-development-only}@postgres:5432/sendpoint",
         "SENDPOINT_BROKER_URL": "redis://redis:6379/0",
+        "SENDPOINT_SECRET_KEYS": "${SENDPOINT_SECRET_KEYS:-}",
         "SENDPOINT_SANDBOX": "off",
     }
 

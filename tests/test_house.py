@@ -9,7 +9,7 @@ import click
 import pytest
 import yaml
 
-from worker import cli, plan, runtime, settings, tasks
+from worker import channels, cli, plan, settings, tasks
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -72,7 +72,7 @@ def test_a_lease_outlives_a_send():
         assert settings.Settings(lease=lease).send_timeout <= 0.6 * lease
 
 
-@pytest.mark.parametrize("name", sorted(runtime.adapters()))
+@pytest.mark.parametrize("name", sorted(channels.adapters()))
 def test_every_adapter_is_tested_and_documented(name):
     (point,) = metadata.entry_points(group="sendpoint.adapters", name=name)
     module = point.value.split(":")[0].removeprefix("adapters.")

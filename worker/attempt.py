@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,8 +98,11 @@ async def _by_some_provider(
                 return Attempt(temporary(503, "The database did not answer"))
             if not held:
                 return Lost()
+        timeout = _time_left(runtime, claimed)
+        if timeout <= 0:
+            return Lost()  # something took so long that another may have it soon
         runtime.breakers.enter(key)
-        outcome = await _send(runtime, claimed, adapter, message)
+        outcome = await _send(runtime, claimed, adapter, message, timeout)
     if runtime.breakers.record(key, outcome):
         events.paused(claimed, chosen.name, outcome, seconds=runtime.breakers.wait(key))
     return Attempt(_second_chance(runtime, claimed, providers, outcome), chosen.name)
@@ -142,8 +146,18 @@ def _second_chance(
     return dataclasses.replace(outcome, status=DeliveryStatus.TEMPORARY_FAILURE)
 
 
+def _time_left(runtime: Runtime, claimed: store.Claimed) -> float:
+    """The seconds that a send may take: its usual time, and well before the lease ends."""
+    margin = runtime.settings.lease * 0.1
+    return min(runtime.settings.send_timeout, claimed.held_until - margin - time.monotonic())
+
+
 async def _send(
-    runtime: Runtime, claimed: store.Claimed, adapter: Adapter, message: Message
+    runtime: Runtime,
+    claimed: store.Claimed,
+    adapter: Adapter,
+    message: Message,
+    timeout: float,  # noqa: ASYNC109 - the adapter keeps it; this is only the net below
 ) -> Outcome:
     """Hand it to the adapter, which keeps to the deadline itself. An adapter that does not, or
     that raises against its contract, may have sent the message all the same."""
@@ -156,7 +170,7 @@ async def _send(
         message=message,
         attempt=claimed.attempt,
         age=(claimed.claimed_at - claimed.created_at).total_seconds(),
-        timeout=runtime.settings.send_timeout,
+        timeout=timeout,
     )
     try:
         async with asyncio.timeout(delivery.timeout + 1):

@@ -25,7 +25,10 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
     if runtime.draining:
         runtime.unanswered.append(message_id)
         return
-    claimed = await runtime.claims.put(message_id)
+    try:
+        claimed = await runtime.claims.put(message_id)
+    except store.Unavailable:
+        return  # the sweep rings again
     if claimed is None:
         return
     wait = await runtime.throttle.hold(claimed)
@@ -119,7 +122,7 @@ async def _record(
         provider=provider if decision.done or outcome.indeterminate else None,
         delivery_status=outcome.status,
         status_code=outcome.status_code,
-        status_message=outcome.status_message.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        status_message=outcome.status_message,
         message_id=outcome.message_id,
         updated_token=outcome.updated_token,
         counted=decision.counted,
@@ -154,6 +157,9 @@ async def _finish(runtime: Runtime, finish: store.Finish) -> bool:
             if time.monotonic() + pause > give_up:
                 _log.error("Message %s: its result could not be recorded", finish.id)
                 return False
+        except Exception:  # noqa: BLE001 - the lease runs out, and the row says that it was sent
+            _log.exception("Message %s: its result cannot be recorded", finish.id)
+            return False
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import OrderedDict
@@ -15,6 +16,8 @@ import msgspec
 from worker import batch, breaker, channels, lifecycle, retry, store, throttle, wire
 from worker.rings import Rings
 from worker.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,14 +55,33 @@ class Runtime:
         self.db.close()
 
     def _claim(self, ids: Sequence[UUID]) -> Sequence[store.Claimed | None]:
-        claimed = store.claim(self.db, set(ids), lease=self.settings.lease)
+        try:
+            claimed = store.claim(self.db, set(ids), lease=self.settings.lease)
+        except store.Unavailable:
+            _log.warning("%d rings wait for the database", len(ids))
+            raise
         return [claimed.pop(one, None) for one in ids]
 
     def _assign(self, assignments: Sequence[store.Assignment]) -> Sequence[bool]:
         return store.assign(self.db, assignments)
 
     def _finish(self, finishes: Sequence[store.Finish]) -> Sequence[bool]:
-        return store.finish(self.db, finishes)
+        try:
+            return store.finish(self.db, finishes)
+        except store.Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - each is tried again alone
+            # One result that cannot be written must not take the others with it.
+            return [recorded for one in finishes for recorded in self._finish_alone(one)]
+
+    def _finish_alone(self, finish: store.Finish) -> Sequence[bool]:
+        try:
+            return store.finish(self.db, [finish])
+        except store.Unavailable:
+            raise
+        except Exception:
+            _log.exception("Message %s: its result cannot be recorded", finish.id)
+            return [False]
 
     def _requests(self, ids: Sequence[UUID]) -> Sequence[wire.MessageRequest | None]:
         """The requests, decoded once and kept for their other recipients; None for one that is not

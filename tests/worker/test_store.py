@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -109,7 +110,9 @@ def attempts(db):
 
 def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock):
     request_id, (one,) = save(db, application, "ann@example.com")
+    before = time.monotonic()
     claimed = store.claim(db, [one, uuid4()], lease=60)
+    assert before + 60 <= claimed[one].held_until <= time.monotonic() + 60
     assert claimed == {
         one: store.Claimed(
             id=one,
@@ -127,6 +130,7 @@ def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock
             created_at=clock(),
             expires_at=clock() + timedelta(seconds=3600),
             claimed_at=clock(),
+            held_until=claimed[one].held_until,
         )
     }
     assert store.claim(db, [one], lease=60) == {}

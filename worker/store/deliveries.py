@@ -11,6 +11,7 @@ The rules, each of which something else relies on:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +63,8 @@ class Claimed:
     created_at: datetime
     expires_at: datetime
     claimed_at: datetime
+    held_until: float
+    """When the lease ends at the earliest, on this process's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +98,14 @@ class Ring:
 def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Claimed]:
     """Take the rows among `ids` that are due, for `lease` seconds. What is not in the answer is
     not ours to send: done, not due, expired, or somebody else's."""
+    held_until = time.monotonic() + lease
     with db.engine.begin() as connection:
-        found = connection.execute(
-            _claim(db, lease), database.as_rows([{"id": one} for one in ids])
-        ).all()
-    return {one.id: Claimed(*one) for one in found}
+        found = (
+            connection.execute(_claim(db, lease), database.as_rows([{"id": one} for one in ids]))
+            .mappings()
+            .all()
+        )
+    return {one.id: Claimed(**one, held_until=held_until) for one in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +317,7 @@ def _claim(db: Database, lease: float) -> Executable:
             row.lease_token,
             row.created_at,
             row.expires_at,
-            now.label("now"),
+            now.label("claimed_at"),
         )
     )
 
@@ -365,12 +371,20 @@ def _written(one: Finish) -> dict[str, Any]:
         "provider": one.provider,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
-        "status_message": one.status_message,
-        "message_id": one.message_id,
-        "updated_token": one.updated_token,
+        "status_message": _storable(one.status_message),
+        "message_id": _storable(one.message_id),
+        "updated_token": _storable(one.updated_token),
         "uncounted": 0 if one.counted else 1,
         "delay": one.delay,
     }
+
+
+def _storable(text: str | None) -> str | None:
+    """A provider's words, without what PostgreSQL and UTF-8 cannot hold: one such text must not
+    keep a whole batch of results from being recorded."""
+    if text is None:
+        return None
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def _keep_attempts(db: Database) -> Any:
@@ -387,6 +401,6 @@ def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:
         "attempt": one.attempt,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
-        "status_message": one.status_message,
+        "status_message": _storable(one.status_message),
         "late": late,
     }
