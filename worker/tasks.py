@@ -91,7 +91,7 @@ def celery_app(settings: Settings) -> Celery:
         task_serializer="json",
     )
 
-    @app.task(name=rings.TASK, bind=False)  # type: ignore[untyped-decorator] # no types in celery
+    @app.task(name=rings.TASK, shared=False)  # type: ignore[untyped-decorator] # no types in celery
     async def deliver(message_id: str) -> None:
         await dispatch.deliver(app.sendpoint_runtime, UUID(message_id))
 
