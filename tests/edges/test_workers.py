@@ -146,3 +146,18 @@ def test_a_worker_can_be_dedicated_to_a_queue(deploy, mailbox):
     deployment.wait(requests)
     assert store.backlog(deployment.db) == {}
     assert "sendpoint.email" in plan.QUEUES
+
+
+def test_postgresql_crashed_half_way_loses_nothing(deploy, mailbox, postgres_server):
+    deployment = deploy(lease=20, ring_again_after=3)
+    half = mailbox.when(1000)
+    for _ in range(2):
+        deployment.start_worker()
+    requests = deployment.accept(2000)
+    assert half.wait(60)
+    postgres_server.crash()
+    postgres_server.start()
+    deployment.wait(requests, seconds=90)
+    assert statuses(deployment.results(requests)) == {("DONE", "SUCCESSFUL"): 2000}
+    twice = {one for one, count in mailbox.by_recipient.items() if count > 1}
+    assert twice <= deployment.rescued()
