@@ -7,6 +7,7 @@ never holds its caller up for long.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import logging
 import os
@@ -17,8 +18,10 @@ from collections.abc import Mapping, Sequence
 from queue import Empty
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import kombu
+import msgspec
 from kombu import pools
 from kombu.exceptions import KombuError
 from kombu.transport import memory, redis, virtual
@@ -170,9 +173,12 @@ class Rings:
         if not rings or time.monotonic() < self._quiet_until:
             return not rings
         try:
-            with self._producers.acquire(block=True, timeout=2) as producer, producer.batch():
-                for one in rings:
-                    self._publish(producer, one)
+            with self._producers.acquire(block=True, timeout=2) as producer:
+                if isinstance(producer.channel, redis.Channel):
+                    _push(producer.channel, rings)
+                else:
+                    for one in rings:
+                        _publish(producer, one)
         except self._errors as error:
             self._quiet_until = time.monotonic() + _QUIET
             _log.warning("The broker did not take %d rings: %s", len(rings), type(error).__name__)
@@ -196,16 +202,55 @@ class Rings:
         self._producers.force_close_all()
         self._connection.release()
 
-    def _publish(self, producer: Any, one: store.Ring) -> None:
-        producer.publish(
-            [[one.id.hex], {}, {}],
-            exchange="",
-            routing_key=one.queue,
-            serializer="json",
-            headers=_headers(),
-            correlation_id=one.id.hex,
-            retry=False,
-        )
+
+def _publish(producer: Any, one: store.Ring) -> None:
+    """Ring once, over any transport."""
+    producer.publish(
+        _body(one),
+        exchange="",
+        routing_key=one.queue,
+        serializer="json",
+        headers=_headers(),
+        correlation_id=one.id.hex,
+        retry=False,
+    )
+
+
+def _push(channel: Any, rings: Sequence[store.Ring]) -> None:
+    """Ring for all in one round trip. A Redis ring is made by hand: what kombu does for each
+    message is a hundred times the work of pushing it."""
+    waiting: dict[str, list[bytes]] = {}
+    for one in rings:
+        waiting.setdefault(one.queue, []).append(_redis_ring(one))
+    with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+        for queue, messages in waiting.items():
+            pipeline.lpush(queue, *messages)
+        pipeline.execute()
+
+
+def _redis_ring(one: store.Ring) -> bytes:
+    """A ring as kombu's Redis transport writes it."""
+    return msgspec.json.encode(
+        {
+            "body": base64.b64encode(msgspec.json.encode(_body(one))).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": _headers(),
+            "properties": {
+                "correlation_id": one.id.hex,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": one.queue},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": uuid4().hex,
+            },
+        }
+    )
+
+
+def _body(one: store.Ring) -> list[Any]:
+    """Celery's positional and named arguments, and its options: one id and nothing else."""
+    return [[one.id.hex], {}, {}]
 
 
 def _headers() -> Mapping[str, Any]:
