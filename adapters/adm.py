@@ -87,7 +87,7 @@ class Adm:
             registration = urllib.parse.quote(delivery.address, safe="")
         except UnicodeEncodeError:
             return permanent(400, "The address is no text", fault=Fault.RECIPIENT)
-        # `encoded`, or yarl would take the quoting of what is unreserved back.
+        # `encoded`, or yarl would resolve an address of dots as a path.
         url = yarl.URL(
             f"{self._base}/messaging/registrations/{registration}/messages", encoded=True
         )
@@ -114,7 +114,10 @@ class Adm:
 
 
 def checksum(data: Mapping[str, str]) -> str:
-    """ADM's md5: of `key:value` of every entry, sorted by key and joined by commas, in base64."""
+    """ADM's md5: of `key:value` of every entry, sorted by key and joined by commas, in base64.
+
+    Amazon's sample sorts by the keys' UTF-8, which is the order of Python's strings.
+    """
     text = ",".join(f"{key}:{value}" for key, value in sorted(data.items()))
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import re
 import ssl
 import time
 from collections.abc import Callable
 from typing import Literal
 
-from adapters import answers, apns_credentials, push
-from adapters.apns_frames import Answer, Limits, NoAnswer, NotProcessed, Push
+from adapters import answers, apns_credentials, apns_request, push
+from adapters.apns_frames import Answer, Limits, NoAnswer, NotProcessed
 from adapters.apns_pool import NotReached, Pool
 from adapters.contract import (
     ChannelType,
@@ -78,17 +77,8 @@ BY_STATUS = {
 PRODUCTION = "api.push.apple.com"
 SANDBOX = "api.sandbox.push.apple.com"
 
+_CERTIFICATE_ALERT = re.compile("_ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")  # OpenSSL's
 _IN_SANDBOX = {ChannelType.APNS_SANDBOX, ChannelType.APNS_VOIP_SANDBOX}
-_TOPIC_SUFFIX = {
-    "voip": ".voip",
-    "complication": ".complication",
-    "fileprovider": ".pushkit.fileprovider",
-}
-_BYTES = 4096  # Apple
-_VOIP_BYTES = 5120
-_COLLAPSE_BYTES = 64
-_DEVICE_TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
-_COLLAPSE_ID = re.compile(r"(?! )[^\x00-\x1f\x7f]+(?<! )")
 
 
 class Apns:
@@ -163,7 +153,7 @@ class Apns:
         """
         if self._closed:
             return temporary(503, "The adapter is closed")
-        request = self._request(delivery)
+        request = apns_request.request(delivery, self._bundle_id, self._clock())
         if isinstance(request, Outcome):
             return request
         pool = self._pool(delivery)
@@ -202,66 +192,6 @@ class Apns:
             )
         return self._pools[chosen, host]
 
-    def _request(self, delivery: Delivery) -> Push | Outcome:
-        message = delivery.message
-        if not isinstance(message, ApnsPush):
-            return permanent(400, "The message is not for APNs", fault=Fault.MESSAGE)
-        refusal = _refused_here(delivery, message)
-        if refusal is not None:
-            return refusal
-        try:
-            body = _encoded(message)
-        except (TypeError, ValueError):
-            text = "The payload can not be written as JSON"
-            return permanent(400, text, fault=Fault.MESSAGE)
-        if len(body) > (_VOIP_BYTES if message.push_type == "voip" else _BYTES):
-            return _as_apns_would(delivery, 413, "PayloadTooLarge")
-        expiration = None
-        if message.time_to_live is not None:
-            left = push.remaining(message.time_to_live, delivery.age)
-            if left is None:
-                return push.expired()
-            expiration = int(self._clock()) + left if left else 0
-        return Push(
-            delivery.address,
-            body,
-            notification_id=delivery.id.lower(),
-            topic=_topic(self._bundle_id, message.push_type),
-            push_type=message.push_type,
-            priority=message.priority,
-            expiration=expiration,
-            collapse_id=message.collapse_id or None,
-        )
-
-
-def _topic(bundle_id: str, push_type: str) -> str:
-    """Apple: some types of push have a topic of their own, named after the app's."""
-    suffix = _TOPIC_SUFFIX.get(push_type, "")
-    return bundle_id if bundle_id.endswith(suffix) else bundle_id + suffix
-
-
-def _refused_here(delivery: Delivery, message: ApnsPush) -> Outcome | None:
-    if not _DEVICE_TOKEN.fullmatch(delivery.address):
-        return _as_apns_would(delivery, 400, "BadDeviceToken")
-    collapse_id = message.collapse_id
-    if collapse_id and (
-        not _COLLAPSE_ID.fullmatch(collapse_id) or len(collapse_id.encode()) > _COLLAPSE_BYTES
-    ):
-        return _as_apns_would(delivery, 400, "BadCollapseId")
-    return None
-
-
-def _encoded(message: ApnsPush) -> bytes:
-    text = json.dumps(message.payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode()
-
-
-def _as_apns_would(delivery: Delivery, code: int, reason: str) -> Outcome:
-    """APNs was not asked, so what is refused says nothing about the address."""
-    verdict = BY_REASON[reason]
-    verdict = dataclasses.replace(verdict, dead=False, code=code)
-    return push.refused(verdict, delivery, code=code, error=reason, response={"reason": reason})
-
 
 def _outcome(answer: Answer, delivery: Delivery) -> Outcome:
     if answer.code == 200:
@@ -296,7 +226,7 @@ def _no_answer(trouble: Exception, *, left: bool) -> Outcome:
     if isinstance(trouble, NotProcessed):
         return temporary(503, str(trouble))
     cause = trouble.__cause__
-    if isinstance(cause, ssl.SSLError) and "_ALERT_" in (cause.reason or ""):
+    if isinstance(cause, ssl.SSLError) and _CERTIFICATE_ALERT.search(cause.reason or ""):
         text = "APNs does not accept the channel's certificate"
         return temporary(503, text, fault=Fault.CREDENTIALS)
     return temporary(503, f"APNs was not reached: {type(cause or trouble).__name__}")

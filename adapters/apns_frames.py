@@ -136,9 +136,19 @@ class H2(H2Connection):
         )
         self.state_machine = _StateMachine()
         self.encoder = _Encoder()
+        self._tidy_at = 0
 
     def clear_outbound_data_buffer(self) -> None:
         """At GOAWAY h2 throws away what waits, but it may belong to a stream that goes on."""
+
+    def _open_streams(self, remainder: int) -> int:
+        """h2 looks at every stream each time that one is opened, to count and to tidy up. The
+        limits are kept by `Connection`, so it is enough to tidy up now and then."""
+        if len(self.streams) < self._tidy_at:
+            return 0
+        count = super()._open_streams(remainder)
+        self._tidy_at = 2 * count + 64
+        return count
 
 
 class _StateMachine(H2ConnectionStateMachine):

@@ -25,7 +25,7 @@ class Pool:
     leaves the pool at once and stays open until its last answer.
     """
 
-    def __init__(  # what a connection needs
+    def __init__(
         self,
         host: str,
         port: int,
@@ -61,6 +61,7 @@ class Pool:
         except NotProcessed:
             answer = await self._attempt(push)
         if answer.description == "ExpiredProviderToken" and self._renewed(push):
+            push.left = False
             answer = await self._attempt(push)
         return answer
 
@@ -169,9 +170,10 @@ class Pool:
                     ssl_shutdown_timeout=self._limits.parting,
                 )
                 await connection.ready
-        finally:
-            if not connection.ready.done() and connection.transport is not None:
+        except BaseException:  # a wait that was cancelled too: nobody else would close it
+            if connection.transport is not None:
                 connection.transport.abort()
+            raise
         if connection.draining:
             trouble = connection.trouble
             raise trouble if isinstance(trouble, OSError) else ConnectionResetError

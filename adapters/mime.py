@@ -22,6 +22,8 @@ import idna
 
 from adapters.messages import Email, Part
 
+Headers = tuple[tuple[str, str], ...]
+
 _WIDTH = 76
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
 _ADDR_SPEC = re.compile(rf'({_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*")@([^@\s]+)')

@@ -9,8 +9,6 @@ from datetime import datetime
 
 from adapters import mime
 
-Headers = tuple[tuple[str, str], ...]
-
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _ID = re.compile(rb"\s*<([!-;=?-~]{1,250})>\s*")
 
@@ -35,7 +33,7 @@ def sender_of(data: bytes) -> str | None:
 
 
 def prepare(
-    data: bytes, *, sender: str, message_id: str, date: datetime, headers: Headers = ()
+    data: bytes, *, sender: str, message_id: str, date: datetime, headers: mime.Headers = ()
 ) -> Raw:
     """A caller's MIME message with CRLF line ends, without Bcc, and with the From, Date and
     Message-ID it lacks; everything else stays as it is, byte for byte.

@@ -11,7 +11,7 @@ from adapters import dkim, mime, mime_raw
 from adapters.contract import Delivery, Fault, Outcome, permanent
 from adapters.messages import Email, RawEmail
 from adapters.smtp_options import Dsn, ReturnPath
-from adapters.unsubscribe import Headers, Unsubscribe
+from adapters.unsubscribe import Unsubscribe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Stationery:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A message ready for the wire. `data` is dot-stuffed and ends with the final dot, which
-    `size` does not count (RFC 1870). Its header asks for SMTPUTF8 if `utf8_header`, and can not
-    go without it if `utf8_needed`.
+    `size` does not count (RFC 1870); it wants 8BITMIME unless `ascii_only`. Its header or envelope
+    wants SMTPUTF8 if `utf8`, and can not go without if `utf8_needed`.
     """
 
     delivery_id: str
@@ -39,7 +39,7 @@ class Letter:
     size: int
     data: bytes
     ascii_only: bool
-    utf8_header: bool
+    utf8: bool
     utf8_needed: bool
     dsn: Dsn | None
 
@@ -80,7 +80,7 @@ async def _written(delivery: Delivery, recipient: str, stationery: Stationery) -
         size=len(data),
         data=(b"\r\n" + data).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n",
         ascii_only=data.isascii(),
-        utf8_header=utf8_header or utf8_envelope,
+        utf8=utf8_header or utf8_envelope,
         # A caller's own header has always travelled as it is; what we write keeps to the rules.
         utf8_needed=utf8_envelope or (utf8_header and isinstance(message, Email)),
         dsn=stationery.dsn,
@@ -120,7 +120,7 @@ def _composed(
     return built, message_id
 
 
-def _with_headers(message: Email, added: Headers) -> Email:
+def _with_headers(message: Email, added: mime.Headers) -> Email:
     """All of them, or none if the caller wrote one of them."""
     given = {name.lower() for name, _ in message.headers}
     if any(name.lower() in given for name, _ in added):

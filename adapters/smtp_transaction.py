@@ -102,7 +102,7 @@ def _commands(client: aiosmtplib.SMTP, letter: Letter) -> tuple[list[bytes], lis
         mail.append(b"SIZE=%d" % letter.size)
     if not letter.ascii_only and client.supports_extension("8bitmime"):
         mail.append(b"BODY=8BITMIME")
-    if letter.utf8_header and client.supports_extension("smtputf8"):
+    if letter.utf8 and client.supports_extension("smtputf8"):
         mail.append(b"SMTPUTF8")
     if letter.dsn is not None and client.supports_extension("dsn"):
         # RFC 3461: a report brings ENVID back, so its reader knows the message.

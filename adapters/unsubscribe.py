@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from adapters import mime
 from adapters.contract import Delivery
 
-Headers = tuple[tuple[str, str], ...]
-
 _URL = re.compile(r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:[/?].*)?")
 _URI_TEXT = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -27,7 +25,7 @@ class Unsubscribe:
     url: str | None
     mailto: str | None
 
-    def headers(self, delivery: Delivery, recipient: str) -> Headers:
+    def headers(self, delivery: Delivery, recipient: str) -> mime.Headers:
         """The headers for one message to `recipient`, an addr-spec."""
         values = {
             "message": delivery.id,

@@ -21,9 +21,10 @@ __all__ = ["Answer", "ApnsDouble"]
 class ApnsDouble:
     """Accepts what APNs accepts, refuses what it refuses.
 
-    `script` says what else to do, by device token, and `standing` what to do with the rest.
-    `requests` are those that have been read whole, also the ones refused, and `reached` is set at
-    each; `refused` counts streams that were not let open, `cancelled` those the client reset.
+    `script` says what else to do, by device token, and `standing` what to do with the rest, which
+    may depend on it. `requests` are those that have been read whole, also the ones refused, and
+    `reached` is set at each; `refused` counts streams that were not let open, `cancelled` those the
+    client reset.
 
     `keys` are the public keys of provider tokens by key id, without which signatures are not
     checked; `topics` the apps, without which any will do. `strict_updates` refuses a second new
@@ -31,7 +32,7 @@ class ApnsDouble:
     accepted. `streams` and `window` are what SETTINGS say.
     """
 
-    def __init__(  # a provider has many ways
+    def __init__(
         self,
         *,
         keys: Mapping[str, ec.EllipticCurvePublicKey] | None = None,
@@ -47,7 +48,7 @@ class ApnsDouble:
         self.refused = 0
         self.cancelled = 0
         self.pings = 0
-        self.standing = Answer()
+        self.standing: Answer | Callable[[str], Answer] = Answer()
         self.topics = topics
         self.tokens = apns_rules.Tokens(clock=clock, keys=keys or {}, strict_updates=strict_updates)
         self.one_stream = one_stream
@@ -76,7 +77,9 @@ class ApnsDouble:
 
     def turn(self, token: str) -> Answer:
         turns = self._turns.get(token)
-        return turns.popleft() if turns else self.standing
+        if turns:
+            return turns.popleft()
+        return self.standing(token) if callable(self.standing) else self.standing
 
     async def received(self, number: int) -> None:
         """Wait until so many requests have been read whole."""

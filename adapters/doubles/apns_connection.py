@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -33,7 +33,8 @@ class Answer:
     Instead it may be `silent`, `reset` the stream with this code, or write `raw` bytes and close
     the connection: none to hang up, any that are no HTTP/2 for garbage. Before the answer it may
     say GOAWAY: `graceful` names this stream as the last that is answered; `immediate` names the one
-    before, so this one gets no answer.
+    before, so this one gets no answer. `told` is called with what is done in the end, be it this or
+    a refusal.
     """
 
     status: int = 200
@@ -46,7 +47,10 @@ class Answer:
     silent: bool = False
     reset: ErrorCodes | None = None
     raw: bytes | None = None
+    unfinished: bool = False
+    early: bool = False
     goaway: Literal["", "graceful", "immediate"] = ""
+    told: Callable[[Answer], None] | None = None
 
 
 class Double(Protocol):
@@ -89,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._raw = bytearray()
         self._headers: dict[int, list[tuple[str, str]]] = {}
         self._bodies: dict[int, bytes] = {}
+        self._answers: dict[int, Answer] = {}
         self._open: set[int] = set()
         self._unsent: deque[tuple[int, bytes]] = deque()
         self._highest = 0
@@ -180,6 +185,10 @@ class Connection(asyncio.Protocol):
         self._open.add(stream_id)
         self._headers[stream_id] = list(headers)
         self._bodies[stream_id] = b""
+        path = dict(headers).get(":path", "")
+        self._answers[stream_id] = self._double.turn(path.removeprefix("/3/device/"))
+        if self._answers[stream_id].early:
+            self._read(stream_id)
 
     def _more(self, event: events.DataReceived) -> None:
         if event.stream_id in self._open:
@@ -206,9 +215,9 @@ class Connection(asyncio.Protocol):
         if double.credit:
             self.give_credit()
         refusal = self._refusal(request, [name for name, _ in headers])
-        answer = double.turn(token)
-        if refusal is not None:
-            answer = Answer(status=refusal[0], reason=refusal[1])
+        answer = self._answers.pop(stream_id)
+        if refusal is not None and not answer.early:
+            answer = Answer(status=refusal[0], reason=refusal[1], told=answer.told)
         if answer.after is None:
             self._perform(request, answer)
             return
@@ -233,6 +242,8 @@ class Connection(asyncio.Protocol):
 
     def _perform(self, request: apns_rules.Request, answer: Answer) -> None:
         stream_id = request.stream_id
+        if answer.told is not None:
+            answer.told(answer)
         if answer.goaway:
             graceful = answer.goaway == "graceful"
             self.goaway(stream_id if graceful else max(0, stream_id - 2), reason="Shutdown")
@@ -257,6 +268,11 @@ class Connection(asyncio.Protocol):
             said = {"reason": answer.reason, "timestamp": answer.timestamp}
             told = {name: value for name, value in said.items() if value}
             body = json.dumps(told).encode() if told else b""
+        if answer.unfinished:
+            self._conn.send_headers(request.stream_id, headers)
+            self.flush()
+            self.transport.close()
+            return
         self._conn.send_headers(request.stream_id, headers, end_stream=not body)
         if body:
             self._unsent.append((request.stream_id, body))

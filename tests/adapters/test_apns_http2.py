@@ -18,9 +18,8 @@ from aioapns.connection import APNsKeyConnectionPool, APNsTLSClientProtocol
 from h2.errors import ErrorCodes
 
 from adapters.apns_credentials import ProviderToken, tls_context
-from adapters.apns_frames import Limits, NoAnswer, NotProcessed, Push
-from adapters.apns_http2 import Connection
-from adapters.apns_pool import NotReached, Pool
+from adapters.apns_frames import Limits, Push
+from adapters.apns_pool import Pool
 from adapters.doubles.apns import Answer, ApnsDouble
 from tests.adapters.test_apns import P8
 
@@ -127,7 +126,7 @@ def play(kind, scene, *, warm=True, limits=None, **double):
 
 
 async def until(condition):
-    while not condition():
+    while not condition():  # noqa: ASYNC110  # it is aioapns' state too, which tells nobody
         await asyncio.sleep(0.001)
 
 
@@ -188,10 +187,8 @@ def test_a_cold_burst_waits_for_the_settings(kind, expected):
         await until(lambda: double.accepted and (kind == OURS or double.refused == 15))
         double.uncork()
         go.set()
-        if kind == OURS:
-            await asyncio.wait(sends)
-        else:
-            assert await client.result() == "200"
+        # The resets were written before the answers, so whoever has none now gets none.
+        await until(lambda: sum(send.done() for send in sends) == expected[0])
         return sum(came_to(send) == "200" for send in sends), double.refused
 
     assert play(kind, scene, warm=False, streams=5) == expected
@@ -274,7 +271,7 @@ def test_a_slow_answer_is_waited_for(kind, expected):
         await asyncio.wait([send])
         return came_to(send)
 
-    assert play(kind, scene, limits=Limits(quiet=0.02, parting=0.1)) == expected
+    assert play(kind, scene, limits=Limits(quiet=0.3, parting=0.1)) == expected
 
 
 @both(stock=False, ours=True)

@@ -147,6 +147,7 @@ def outcome_of(*answers):
         (Does(status=200, body="<html>"), UNKNOWN, 502, Fault.PROVIDER, False),
         (Does(status=200, body="{}"), UNKNOWN, 502, Fault.PROVIDER, False),
         (Does(status=200, body="[1]"), UNKNOWN, 502, Fault.PROVIDER, False),
+        (Does(status=200, body="[" * 60_000), UNKNOWN, 502, Fault.PROVIDER, False),
         (Does(status=400, body={"error": "no object"}), PERMANENT, 400, Fault.MESSAGE, False),
         (
             Does(status=400, body={"error": {"details": [1, {"fieldViolations": "?"}]}}),
@@ -512,6 +513,15 @@ def test_closing_while_an_access_token_is_fetched_gives_the_send_an_outcome():
 
     outcome = run(scene)
     assert (outcome.status, outcome.indeterminate) == (TEMPORARY, False)
+
+
+def test_a_redirect_does_not_get_the_access_token():
+    async def scene(adapter, double):
+        moved = {"Location": f"{double.url}/v1/projects/another/messages:send"}
+        double.script.say(TOKEN, Does(status=307, headers=moved))
+        return (await adapter.send(delivery())).status, len(double.messages)
+
+    assert run(scene) == (UNKNOWN, 1)
 
 
 def test_a_failed_handshake_has_sent_nothing():

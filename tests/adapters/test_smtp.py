@@ -453,6 +453,7 @@ def test_a_name_in_another_script_becomes_ascii():
         "jo@example.org> NOTIFY=NEVER",
         "jo@example.org\0",
         "jo@exa mple.org",
+        "jo@bücher..example",
         "jo@example..org",
         "a@b@c.example",
         "jo\u2028@example.org",

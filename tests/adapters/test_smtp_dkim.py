@@ -96,12 +96,12 @@ def test_a_key_in_the_form_that_openssl_used_to_write():
 
 def test_a_big_message_and_a_big_key_are_signed_too():
     assert verified(received(email(), key=BIG_RSA), key=BIG_RSA)
-    assert verified(received(RawEmail(data=RAW + b"\r\n" + (b"x" * 70 + b"\r\n") * 9_000)))
+    assert verified(received(RawEmail(data=RAW + b"\r\n" + (b"x" * 70 + b"\r\n") * 2_000)))
 
 
 @pytest.mark.parametrize(
     ("key", "length", "slow"),
-    [(RSA, 1000, False), (RSA, 600_000, True), (BIG_RSA, 1000, True), (ED25519, 1000, False)],
+    [(RSA, 1000, False), (RSA, 200_000, True), (BIG_RSA, 1000, True), (ED25519, 1000, False)],
 )
 def test_what_takes_long_leaves_the_loop(key, length, slow):
     signer = dkim.signer(domain="acme.example", selector="s1", private_key=pem(key))

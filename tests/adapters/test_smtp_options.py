@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import inspect
 import random
+import re
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
@@ -267,3 +270,10 @@ def test_without_smtputf8_a_callers_own_header_goes_as_it_is():
     )
     assert outcome.status is SUCCESSFUL
     assert commands[0] == "MAIL FROM:<b@acme.example> BODY=8BITMIME"
+
+
+def test_every_setting_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "email.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert documented == set(inspect.signature(Smtp).parameters)
