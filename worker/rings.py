@@ -25,10 +25,11 @@ import msgspec
 from kombu import pools
 from kombu.exceptions import KombuError
 from kombu.transport import memory, redis, virtual
+from kombu.utils import scheduling
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from worker import store
+from worker import plan, store
 
 TASK = "sendpoint.deliver"
 
@@ -45,9 +46,21 @@ class _Qos(virtual.QoS):
     restore_at_shutdown = False
 
 
+class Lanes(scheduling.round_robin_cycle):
+    """The order in which a worker looks at its queues: in turn, but at promotional messages only
+    when nothing else waits."""
+
+    def consume(self, n: int) -> list[str]:
+        return sorted(self.items[:n], key=plan.PROMOTIONAL.__eq__)
+
+
 class _BulkPop:
     """BRPOP for the first ring, then RPOP with a count for whatever else waits, within the room
-    that the worker's prefetch leaves. One round trip and one wake-up a bulk, not a ring."""
+    that the worker's prefetch leaves. One round trip and one wake-up a bulk, not a ring.
+
+    Promotional rings take at most half of the room at a time, so that those which come after them
+    and matter more find some.
+    """
 
     bulk = 200
 
@@ -78,6 +91,8 @@ class _BulkPop:
     def _pop_more(self: Any, connection: Any, key: bytes) -> Sequence[bytes]:
         room = self.qos.can_consume_max_estimate()  # None: no limit
         count = self.bulk if room is None else min(self.bulk, room - 1)
+        if bytes_to_str(key) == plan.PROMOTIONAL:
+            count = min(count, self.bulk // 2, (count - 1) // 2)
         if count < 1:
             return ()
         connection.send_command("RPOP", key, count)
@@ -131,6 +146,7 @@ def transport_options(url: str) -> dict[str, Any]:
         return {}
     return {
         "ack_emulation": False,
+        "queue_order_strategy": "worker.rings:Lanes",
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,

@@ -9,7 +9,7 @@ import kombu
 import pytest
 import redis
 
-from worker import rings, store
+from worker import plan, rings, store
 
 QUEUE = "sendpoint.email"
 
@@ -25,7 +25,7 @@ def ring_for(count):
     return [store.Ring(uuid4(), QUEUE) for _ in range(count)]
 
 
-def consume(url, queue, count, prefetch):
+def consume(url, queues, count, prefetch):
     """The rings that a consumer with so much room gets before it acknowledges anything."""
     got = []
     connection = kombu.Connection(
@@ -34,7 +34,7 @@ def consume(url, queue, count, prefetch):
     with connection, connection.channel() as channel:
         channel.basic_qos(0, prefetch, False)
         consumer = kombu.Consumer(
-            channel, [kombu.Queue(queue)], on_message=got.append, accept=["json"]
+            channel, [kombu.Queue(one) for one in queues], on_message=got.append, accept=["json"]
         )
         with consumer:
             while len(got) < count:
@@ -46,7 +46,7 @@ def consume(url, queue, count, prefetch):
 def test_a_ring_is_a_celery_message_with_one_id_and_nothing_else(doorbell, redis_url):
     (one,) = ring_for(1)
     assert doorbell.ring([one])
-    (message,), _ = consume(redis_url, QUEUE, 1, prefetch=1)
+    (message,), _ = consume(redis_url, [QUEUE], 1, prefetch=1)
     assert message.payload == [[one.id.hex], {}, {}]
     assert message.headers["task"] == "sendpoint.deliver"
     assert message.content_type == "application/json"
@@ -71,7 +71,7 @@ def test_rings_are_counted_and_popped_within_the_room_there_is(doorbell, redis_u
     assert doorbell.waiting(QUEUE) == 0
     doorbell.ring(ring_for(100))
     assert doorbell.waiting(QUEUE) == 100
-    got, _ = consume(redis_url, QUEUE, 30, prefetch=30)
+    got, _ = consume(redis_url, [QUEUE], 30, prefetch=30)
     assert len(got) == 30
     assert doorbell.waiting(QUEUE) == 70, "nothing was popped beyond the prefetch"
 
@@ -80,16 +80,27 @@ def test_rings_are_popped_in_bulk(doorbell, redis_url):
     doorbell.ring(ring_for(150))
     with redis.Redis.from_url(redis_url) as client:
         client.config_resetstat()
-        got, _ = consume(redis_url, QUEUE, 150, prefetch=200)
+        got, _ = consume(redis_url, [QUEUE], 150, prefetch=200)
         calls = client.info("commandstats")
     assert len(got) == 150
     assert calls["cmdstat_rpop"]["calls"] <= 2
     assert calls["cmdstat_brpop"]["calls"] <= 2
 
 
+def test_promotional_rings_wait_until_nothing_else_does(doorbell, redis_url):
+    promotional = [store.Ring(uuid4(), plan.PROMOTIONAL) for _ in range(300)]
+    urgent = [store.Ring(uuid4(), "sendpoint.sms") for _ in range(5)]
+    doorbell.ring(promotional)
+    doorbell.ring(urgent)
+    got, _ = consume(redis_url, [plan.PROMOTIONAL, "sendpoint.sms"], 20, prefetch=100)
+    ids = [message.payload[0][0] for message in got]
+    assert ids[:5] == [one.id.hex for one in urgent]
+    assert doorbell.waiting(plan.PROMOTIONAL) >= 300 - 50, "they leave room for those to come"
+
+
 def test_redis_keeps_no_second_ledger(doorbell, redis_url):
     doorbell.ring(ring_for(10))
-    consume(redis_url, QUEUE, 10, prefetch=10)
+    consume(redis_url, [QUEUE], 10, prefetch=10)
     with redis.Redis.from_url(redis_url) as client:
         assert client.keys("*unacked*") == []
         assert client.llen(QUEUE) == 0
@@ -139,7 +150,7 @@ def test_in_memory_the_same_code_runs():
     wanted = [store.Ring(uuid4(), queue) for _ in range(5)]
     assert doorbell.ring(wanted)
     assert doorbell.waiting(queue) == 5
-    got, _ = consume("memory://", queue, 5, prefetch=10)
+    got, _ = consume("memory://", [queue], 5, prefetch=10)
     assert [message.payload[0][0] for message in got] == [one.id.hex for one in wanted]
 
 
