@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal
 
 from adapters import answers, apns_credentials, apns_request, push
@@ -121,6 +122,7 @@ class Apns:
             raise ValueError("connections and streams must be at least 1")
         self._token = _token(token_key, token_key_id, team_id, clock)
         self._tls: dict[str, ssl.SSLContext] = {}
+        self.expires_at: datetime | None = None
         if self._token is not None:
             self._tls["TOKEN"] = apns_credentials.tls_context(ca_file)
         if certificate is not None:
@@ -128,6 +130,7 @@ class Apns:
                 ca_file, certificate=certificate, private_key=private_key
             )
             bundle_id = bundle_id or apns_credentials.topic_of(certificate)
+            self.expires_at = apns_credentials.expires_at(certificate)
         if not self._tls:
             raise ValueError("token_key or certificate must be given")
         if not bundle_id or not bundle_id.isascii() or not bundle_id.isprintable():

@@ -9,6 +9,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 import jwt
 from aioapns.connection import AuthorizationHeaderProvider
@@ -110,6 +111,11 @@ def topic_of(certificate: str) -> str | None:
     """The app that a certificate is for. Apple: the subject's user id."""
     names = _certificates(certificate)[0].subject.get_attributes_for_oid(NameOID.USER_ID)
     return str(names[0].value) if names else None
+
+
+def expires_at(certificate: str) -> datetime:
+    """When a certificate ends."""
+    return _certificates(certificate)[0].not_valid_after_utc
 
 
 def _p256(key: str) -> ec.EllipticCurvePrivateKey:

@@ -104,7 +104,16 @@ class Outcome:
 
 
 class Adapter(Protocol):
-    """What every adapter is. `aclose` may be called twice."""
+    """What every adapter is. `aclose` may be called twice.
+
+    An adapter may also have
+
+    * `async check(timeout: float) -> str | None`: ask the provider whether the settings work, in so
+      many seconds; what is wrong, in one line that says what to do, or None;
+    * `async find(delivery) -> Outcome | None`: ask the provider what became of a message that may
+      have been sent; None if it does not know;
+    * `expires_at: datetime | None`: when a certificate or key among the settings ends.
+    """
 
     async def send(self, delivery: Delivery) -> Outcome: ...
 

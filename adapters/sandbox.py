@@ -1,28 +1,7 @@
 """The sandbox: sends nothing, writes what would be sent to the dev inbox, and plays every outcome.
 
-Put one of these words anywhere in an address of any channel (`-` and `_` are the same, case does
-not matter) and the message comes to that end. For phone numbers there is a number for each; they
-are fictional, so that none can ever ring at anybody's. Every other address is SUCCESSFUL.
-
-| word in the address       | number         | what comes of it |
-| ------------------------- | -------------- | ---------------- |
-|                           | `+15550100200` | SUCCESSFUL, like any other address |
-| `updated-token`           | `+15550100301` | SUCCESSFUL, and the address is to be replaced |
-| `permanent-failure`       | `+15550100400` | PERMANENT_FAILURE 400 |
-| `duplicate`               | `+15550100409` | DUPLICATE 400 |
-| `dead-token`              | `+15550100410` | PERMANENT_FAILURE 410, the address is dead |
-| `throttled`               | `+15550100429` | THROTTLED 429 once, then SUCCESSFUL |
-| `throttled-always`        | `+15550100430` | THROTTLED 429 every time |
-| `opt-out`                 | `+15550100451` | OPT_OUT 400 |
-| `unknown-failure`         | `+15550100500` | UNKNOWN_FAILURE 504, the connection broke |
-| `temporary-failure-once`  | `+15550100501` | TEMPORARY_FAILURE 503 once, then SUCCESSFUL |
-| `temporary-failure-twice` | `+15550100502` | TEMPORARY_FAILURE 503 twice, then SUCCESSFUL |
-| `temporary-failure`       | `+15550100503` | TEMPORARY_FAILURE 503 at every attempt |
-| `timeout`                 | `+15550100504` | TIMEOUT 504, no answer came in time |
-
-The table says what one attempt comes to; retries, and what follows where no answer came, are the
-worker's policy. The numbers of AWS's SMS simulator (`AWS_SIMULATOR`) work as well. A magic
-recipient is its own fault: it never opens the breaker of the channel that others use too.
+Which one is in the address: `adapters.magic` lists the words and numbers. A magic recipient is its
+own fault: it never opens the breaker of the channel that others use too.
 """
 
 from __future__ import annotations
@@ -30,13 +9,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
-from adapters import answers
+from adapters import answers, magic
 from adapters import inbox as dev_inbox
 from adapters.contract import (
     ChannelType,
@@ -48,34 +26,6 @@ from adapters.contract import (
     successful,
     temporary,
 )
-
-AWS_SIMULATOR = {  # country: (a number that succeeds, a number that fails)
-    "AT": ("+43676800442031", "+43676800442032"),
-    "AU": ("+61455944038", "+61455944039"),
-    "BE": ("+32460213922", "+32460213923"),
-    "CH": ("+41798075872", "+41798075874"),
-    "CL": ("+56229140630", "+56229140631"),
-    "CZ": ("+420790542286", "+420790542287"),
-    "DK": ("+4525919410", "+4525919215"),
-    "EE": ("+37282720792", "+37282720793"),
-    "ES": ("+34683783440", "+34683783442"),
-    "FI": ("+3584573979110", "+3584573979111"),
-    "FR": ("+33755512501", "+33755512502"),
-    "GB": ("+447860019066", "+447860019067"),
-    "HK": ("+85257048426", "+85257048854"),
-    "HU": ("+36707178770", "+36707178772"),
-    "IT": ("+394390009172", "+394390009174"),
-    "JE": ("+447937404990", "+447937404992"),
-    "LU": ("+352691385880", "+352691385882"),
-    "NL": ("+3197008100148", "+3197008100150"),
-    "NO": ("+4759449384", "+4759449387"),
-    "PL": ("+48732141440", "+48732141442"),
-    "PT": ("+351927946948", "+351927946950"),
-    "RO": ("+40783900330", "+40783900332"),
-    "SE": ("+46790645100", "+46790645102"),
-    "TW": ("+886903444630", "+886903444632"),
-    "US": ("+14254147755", "+14254147167"),
-}
 
 
 def _end(status: DeliveryStatus, code: int, text: str, **more: Any) -> Outcome:
@@ -99,30 +49,6 @@ _ENDS = {
     "timeout": _end(DeliveryStatus.TIMEOUT, 504, "Sandbox: no answer in time", indeterminate=True),
 }
 _FAILING_ATTEMPTS = {"temporary-failure-once": 1, "temporary-failure-twice": 2}
-_WORDS = (*_ENDS, *_FAILING_ATTEMPTS, "throttled", "dead-token", "updated-token")
-# The longest word first: `throttled-always` also holds `throttled`.
-_MAGIC = re.compile(
-    "(?<![a-z0-9])(?:"
-    + "|".join(sorted(_WORDS, key=len, reverse=True)).replace("-", "[-_]")
-    + ")(?![a-z0-9])",
-    re.IGNORECASE,
-)
-_NUMBER_THAT_SUCCEEDS = "+15550100200"
-_NUMBERS = {
-    "+15550100301": "updated-token",
-    "+15550100400": "permanent-failure",
-    "+15550100409": "duplicate",
-    "+15550100410": "dead-token",
-    "+15550100429": "throttled",
-    "+15550100430": "throttled-always",
-    "+15550100451": "opt-out",
-    "+15550100500": "unknown-failure",
-    "+15550100501": "temporary-failure-once",
-    "+15550100502": "temporary-failure-twice",
-    "+15550100503": "temporary-failure",
-    "+15550100504": "timeout",
-    **{failing: "permanent-failure" for _, failing in AWS_SIMULATOR.values()},
-}
 
 # What the provider said of a dead token: its status, its word, its body.
 _APNS_SAID = ("400", "BadDeviceToken", '{"reason":"BadDeviceToken"}')
@@ -184,13 +110,14 @@ class Sandbox:
         """There is nothing to close: the inbox is opened for each line."""
 
     def _play(self, delivery: Delivery) -> Outcome:
-        word = _magic_word(delivery)
+        word = magic.word(delivery.channel, delivery.address)
         if word == "throttled" and self._first_try(delivery.id):
             return _THROTTLED
         if word == "dead-token":
             return _dead(delivery.channel)
         if word == "updated-token":
-            return dataclasses.replace(_accepted(delivery), updated_token=_renewed(delivery))
+            renewed = magic.renewed(delivery.channel, delivery.address)
+            return dataclasses.replace(_accepted(delivery), updated_token=renewed)
         if delivery.attempt <= _FAILING_ATTEMPTS.get(word, 0):
             return _TEMPORARY
         return _ENDS.get(word) or _accepted(delivery)
@@ -210,22 +137,6 @@ class Sandbox:
         while sum(self._sizes) > self._limit or len(self._sizes) > _KEPT:
             self.messages.popleft()
             self._sizes.popleft()
-
-
-def _magic_word(delivery: Delivery) -> str:
-    """The word that says how it ends; empty for most addresses."""
-    if delivery.channel in {ChannelType.SMS, ChannelType.VOICE}:
-        number = "+" + re.sub(r"\D", "", delivery.address)
-        if number in _NUMBERS:
-            return _NUMBERS[number]
-    found = _MAGIC.search(delivery.address)
-    return found[0].lower().replace("_", "-") if found else ""
-
-
-def _renewed(delivery: Delivery) -> str:
-    """An address to use from now on, which is not magic itself."""
-    renewed, words = _MAGIC.subn("current-token", delivery.address, count=1)
-    return renewed if words else _NUMBER_THAT_SUCCEEDS
 
 
 def _accepted(delivery: Delivery) -> Outcome:

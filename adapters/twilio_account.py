@@ -4,6 +4,7 @@ what an answer of Twilio's API comes to (https://www.twilio.com/docs/api/errors)
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -69,6 +70,18 @@ def client(
     )
     made.api.base_url = http.base_url(base_url)
     return made
+
+
+async def create(client: Client, kind: str, fields: Mapping[str, object]) -> object:
+    """Make one of the account's `Messages` or `Calls`, never twice; gives its sid. Raises
+    `twilio_http.Refused` or `twilio_http.NoAnswer`.
+
+    The library's `create_async` goes through thirty parameters to send four, and reads the whole
+    answer into an object of which only the sid is wanted: a tenth of the time that a send takes.
+    """
+    url = f"{client.api.base_url}/2010-04-01/Accounts/{client.account_sid}/{kind}.json"
+    response = await client.request_async("POST", url, data=fields)
+    return json.loads(response.text).get("sid")
 
 
 def check_sid(name: str, sid: str, kind: str) -> None:

@@ -102,7 +102,7 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
                     trace_request_ctx=progress,
                 ) as response,
             ):
-                text = await response.text()
+                text = (await response.read()).decode()  # JSON is UTF-8, RFC 8259
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
             raise NoAnswer(type(trouble).__name__, left=progress.left) from trouble
         document = _document(text)

@@ -87,7 +87,6 @@ class TwilioSms:
             base_url=base_url,
             connections=connections,
         )
-        self._messages = self._client.messages
 
     async def send(self, delivery: Delivery) -> Outcome:
         """One POST, never repeated: Twilio cannot recognise a repetition."""
@@ -99,7 +98,7 @@ class TwilioSms:
             return request
         try:
             with twilio_http.deadline(delivery.timeout):
-                created = await self._messages.create_async(**request)
+                sid = await twilio_account.create(self._client, "Messages", request)
         except twilio_http.NoAnswer as trouble:
             return twilio_account.unanswered(trouble)
         except twilio_http.Refused as refused:
@@ -109,7 +108,7 @@ class TwilioSms:
                 named_sender=bool(message.origination_number or message.sender_id),
                 hidden=(self._secret, delivery.address, message.body),
             )
-        return twilio_account.accepted(created.sid)
+        return twilio_account.accepted(sid)
 
     async def find(self, delivery: Delivery) -> Outcome | None:
         """What `send` would have said, for an attempt whose answer was lost; None if it is unknown.
@@ -128,7 +127,7 @@ class TwilioSms:
         try:
             with twilio_http.deadline(delivery.timeout):
                 # Not by DateSent: a message that waits at Twilio has none yet.
-                page = await self._messages.page_async(to=number, page_size=_NEWEST)
+                page = await self._client.messages.page_async(to=number, page_size=_NEWEST)
             sids = [
                 listed.sid
                 for listed in page
@@ -161,12 +160,12 @@ class TwilioSms:
             text = "MediaUrl must be an https URL without a user"
             return permanent(400, text, fault=Fault.MESSAGE)
         given = {
-            "media_url": [message.media_url] if message.media_url else None,
-            "status_callback": self._callback + delivery.id if self._callback else None,
-            "validity_period": self._validity,
+            "MediaUrl": message.media_url or None,
+            "StatusCallback": self._callback + delivery.id if self._callback else None,
+            "ValidityPeriod": self._validity,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
-        return {"to": number, "body": message.body, **sender, **chosen}
+        return {"To": number, "Body": message.body, **sender, **chosen}
 
 
 def parts(text: str) -> int:
@@ -193,9 +192,9 @@ def _cuts(sizes: list[int], each: int) -> Iterator[bool]:
 def _message_sender(message: Sms) -> dict[str, str | None]:
     """The sender that the message names, if it names one; its value is None if it is none."""
     if message.origination_number:
-        return {"from_": _number(message.origination_number)}
+        return {"From": _number(message.origination_number)}
     if message.sender_id:
-        return {"from_": message.sender_id if _SENDER_ID.fullmatch(message.sender_id) else None}
+        return {"From": message.sender_id if _SENDER_ID.fullmatch(message.sender_id) else None}
     return {}
 
 
@@ -212,9 +211,9 @@ def _channels_sender(
         raise ValueError("sender_id must be up to 11 letters, digits and spaces, not digits only")
     if service:
         twilio_account.check_sid("messaging_service_sid", service, "MG")
-        return {"messaging_service_sid": service}
+        return {"MessagingServiceSid": service}
     chosen = _number(number) if number else sender_id
-    return {"from_": chosen} if chosen else {}
+    return {"From": chosen} if chosen else {}
 
 
 def _number(number: str) -> str | None:

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from benchmarks import surroundings
 from tests import servers
 from worker import intake, runtime, settings, store, vault, wire
 
@@ -160,23 +160,6 @@ def _cpu(processes: list[psutil.Process]) -> float:
     return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
 
 
-@contextlib.contextmanager
-def sink() -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """The mail server, in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline()), process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--recipients", type=int, default=10_000, help="a round (default 10000)")
@@ -187,7 +170,7 @@ def main() -> None:
     with (
         servers.postgres(durable=True) as postgres,
         servers.redis() as redis,
-        sink() as (port, mail),
+        surroundings.sink() as (port, mail),
     ):
         with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as connection:
             connection.execute("CREATE DATABASE bench")
@@ -208,7 +191,7 @@ def main() -> None:
 
 def report(rounds: list[Round], path: str) -> None:
     """The medians as a table, and everything as JSON."""
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    machine = surroundings.machine()
     print(f"\nEmail over SMTP, PostgreSQL + Redis, everything on one machine: {machine}\n")
     print(
         "| worker processes | deliveries/s | per process | worker CPU each | peak memory "

@@ -1,4 +1,5 @@
-"""Start Sendpoint, send every example through its API with boto3, and compare what became of it.
+"""Start Sendpoint, send every example through its API with boto3, and compare what became of it:
+first with the sandbox, then over the providers' real protocols to their doubles on this machine.
 
 `python -m examples.demo` needs no server, no account and no network. It exits with 0 if every
 recipient ended as its example says.
@@ -7,17 +8,14 @@ recipient ended as its example says.
 from __future__ import annotations
 
 import base64
-import contextlib
 import copy
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,24 +26,11 @@ import botocore.exceptions
 from rich.progress import Progress
 
 import examples
+from examples import backend
 from worker.cli import seed, show
 
-SECONDS = 45.0
+SECONDS = 55.0
 """For everything together."""
-
-# A retry in the demo comes at once, not in minutes, and giving up takes three attempts, not eight.
-_SETTINGS = {
-    "SENDPOINT_WAIT": "0",
-    "SENDPOINT_MAX_ATTEMPTS": "3",
-    "SENDPOINT_BACKOFF_BASE": "0.2",
-    "SENDPOINT_BACKOFF_CAP": "0.5",
-    "SENDPOINT_SWEEP_INTERVAL": "0.2",
-    "SENDPOINT_LOG_LEVEL": "WARNING",
-}
-
-
-class Failed(Exception):
-    """The demo cannot go on; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,54 +53,66 @@ def main() -> int:
     give_up = time.monotonic() + SECONDS
     # Kept, so that there is an inbox to look at.
     directory = Path(tempfile.mkdtemp(prefix="sendpoint-demo-"))
-    sent = examples.load()
     try:
-        with backend(directory, give_up) as url:
-            show.say(f"Sendpoint runs at {url}")
-            pinpoint = client(url)
-            requests = {one.name: send(pinpoint, one) for one in sent}
-            count = sum(one.recipients for one in sent)
-            show.say(f"Sent {len(sent)} requests to {count} recipients with boto3")
-            ended = wait(url, sent, requests, give_up)
+        ended = [
+            *sandbox(_made(directory / "sandbox"), give_up),
+            *protocols(_made(directory / "protocols"), give_up),
+        ]
     except (
-        Failed,
+        backend.Failed,
         OSError,
         botocore.exceptions.BotoCoreError,
         botocore.exceptions.ClientError,
     ) as error:
-        show.say(f"{error}; the log of Sendpoint is {directory / 'log'}", "red")
+        show.say(f"{error}; the logs are in {directory}", "red")
         return 1
-    report(ended, directory / "inbox.jsonl")
     return 0 if all(one.as_expected for one in ended) else 1
 
 
-@contextlib.contextmanager
-def backend(directory: Path, give_up: float) -> Iterator[str]:
-    """`sendpoint up` on a free port with its data in `directory`; gives the base URL."""
-    ready, log = directory / "ready", directory / "log"
-    # The settings of a real deployment must not make the demo send through it.
-    inherited = {name: v for name, v in os.environ.items() if not name.startswith("SENDPOINT_")}
-    own = {
-        "SENDPOINT_DATABASE_URL": f"sqlite:///{directory / 'sendpoint.db'}",
-        "SENDPOINT_INBOX": str(directory / "inbox.jsonl"),
-    }
-    command = [sys.executable, "-m", "worker.cli", "up", "--port", "0", "--ready-file", str(ready)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - a command of our own
-            command,
-            env={**inherited, **_SETTINGS, **own},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise Failed(f"Sendpoint does not start: {log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield ready.read_text(encoding="ascii").strip()
-    finally:
-        _end(process)
+def sandbox(directory: Path, give_up: float) -> list[Ended]:
+    """The first act: nothing is sent, and everything is in the dev inbox."""
+    show.say("Act 1: the sandbox, which sends nothing", "bold")
+    with backend.started(*("up", "--port", "0"), directory=directory, give_up=give_up) as url:
+        ended = act(url, give_up, protocol=False)
+    report(ended)
+    inbox = directory / "inbox.jsonl"
+    show.say(f"What would have been sent is in the dev inbox, {inbox}; for example:")
+    for line in _sample(inbox).splitlines():
+        show.say(line)
+    return ended
+
+
+def protocols(directory: Path, give_up: float) -> list[Ended]:
+    """The second act: the real adapters, and at the other end a double of each provider."""
+    show.say("")
+    show.say("Act 2: the real adapters and protocols, to doubles of the providers", "bold")
+    with (
+        backend.started(
+            *("up", "--port", "0"),
+            directory=directory,
+            settings={"SENDPOINT_SANDBOX": "off"},
+            give_up=give_up,
+        ) as url,
+        backend.started(
+            *("providers", "--app", seed.APPLICATION), directory=directory, give_up=give_up
+        ),
+    ):
+        ended = act(url, give_up, protocol=True)
+    report(ended)
+    show.say(f"What the doubles received is in {directory / 'providers.log'}")
+    show.say("`sendpoint providers --app …` runs them for an application of yours")
+    return ended
+
+
+def act(url: str, give_up: float, *, protocol: bool) -> list[Ended]:
+    """Send every example, and wait for what becomes of it."""
+    show.say(f"Sendpoint runs at {url}")
+    sent = examples.load()
+    pinpoint = client(url)
+    requests = {one.name: send(pinpoint, one) for one in sent}
+    count = sum(one.recipients for one in sent)
+    show.say(f"Sent {len(sent)} requests to {count} recipients with boto3")
+    return wait(url, sent, requests, give_up, protocol=protocol)
 
 
 def client(url: str) -> Any:
@@ -140,7 +137,12 @@ def send(pinpoint: Any, example: examples.Example) -> str:
 
 
 def wait(
-    url: str, sent: Sequence[examples.Example], requests: Mapping[str, str], give_up: float
+    url: str,
+    sent: Sequence[examples.Example],
+    requests: Mapping[str, str],
+    give_up: float,
+    *,
+    protocol: bool,
 ) -> list[Ended]:
     """Ask what became of the requests until nothing changes any more, or the time is up."""
     rows: dict[str, list[Ended]] = {}
@@ -152,7 +154,7 @@ def wait(
             for one in sent:
                 outcomes = _ask(url, requests[one.name])
                 settled &= outcomes["Settled"]
-                rows[one.name] = compare(one, outcomes)
+                rows[one.name] = compare(one, outcomes, protocol=protocol)
             ended = [row for some in rows.values() for row in some]
             progress.update(bar, completed=sum(row.got.get("State") == "DONE" for row in ended))
             if settled or time.monotonic() > give_up:
@@ -160,22 +162,24 @@ def wait(
             time.sleep(0.1)
 
 
-def compare(example: examples.Example, outcomes: Mapping[str, Any]) -> list[Ended]:
+def compare(
+    example: examples.Example, outcomes: Mapping[str, Any], *, protocol: bool
+) -> list[Ended]:
     """What was to become of each recipient beside what did."""
     return [
         Ended(example.name, name, expected, outcomes[kind].get(name, {}))
-        for kind, some in example.expect.items()
+        for kind, some in example.expected(protocol=protocol).items()
         for name, expected in some.items()
     ]
 
 
-def report(ended: Sequence[Ended], inbox: Path) -> None:
-    """The table of all outcomes, and a look into the dev inbox."""
+def report(ended: Sequence[Ended]) -> None:
+    """The table of all outcomes."""
     headers = ("EXAMPLE", "RECIPIENT", "EXPECTED", "GOT", "TRIES", "")
     rows = [
         (
             one.example,
-            one.recipient,
+            _readable(one.recipient),
             one.expected["DeliveryStatus"],
             one.got.get("DeliveryStatus") or one.got.get("State") or "nothing",
             one.got.get("Attempts"),
@@ -188,9 +192,19 @@ def report(ended: Sequence[Ended], inbox: Path) -> None:
     show.say("")
     style = "bold green" if right == len(ended) else "bold red"
     show.say(f"{right} of {len(ended)} recipients ended as expected", style)
-    show.say(f"What would have been sent is in the dev inbox, {inbox}; for example:")
-    for line in _sample(inbox).splitlines():
-        show.say(line)
+
+
+def _readable(recipient: str) -> str:
+    """An example's device token in the words that its bytes spell."""
+    if len(recipient) != 64:
+        return recipient
+    return bytes.fromhex(recipient).decode().rstrip(".")
+
+
+def _made(directory: Path) -> Path:
+    """A directory of its own for each act: who opts out in one is not asked again in the other."""
+    directory.mkdir()
+    return directory
 
 
 def _sample(inbox: Path) -> str:
@@ -216,15 +230,6 @@ def _ask(url: str, request_id: str) -> dict[str, Any]:
     with opener.open(path, timeout=10) as answer:
         outcomes: dict[str, Any] = json.load(answer)
     return outcomes
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _stopped(*_: object) -> NoReturn:

@@ -66,9 +66,7 @@ def test_our_containers_can_do_little(service):
 @pytest.mark.parametrize("service", OURS)
 def test_our_containers_have_the_same_settings(service):
     environment = dict(SERVICES[service]["environment"])
-    assert environment.pop("SENDPOINT_ALLOW_FROM", None) == (
-        "127.0.0.0/8,172.16.0.0/12,192.168.65.0/24" if service == "api" else None
-    )
+    assert environment.pop("SENDPOINT_AUTH", None) == ("on" if service == "api" else None)
     assert environment == {
         "SENDPOINT_DATABASE_URL": "postgresql+psycopg://sendpoint:"
         "${SENDPOINT_DB_PASSWORD:-development-only}@postgres:5432/sendpoint",
@@ -78,7 +76,7 @@ def test_our_containers_have_the_same_settings(service):
     }
 
 
-def test_unsigned_requests_reach_the_api_from_this_machine_only():
+def test_what_has_no_tls_is_published_on_this_machine_only():
     assert {name: service.get("ports") for name, service in SERVICES.items()} == {
         "postgres": None,
         "redis": None,

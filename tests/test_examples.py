@@ -25,6 +25,8 @@ def test_an_example_is_a_request_that_says_what_comes_of_everybody(example):
     assert example.expect.get("Result", {}).keys() == (request.Addresses or {}).keys()
     assert example.expect.get("EndpointResult", {}).keys() == (request.Endpoints or {}).keys()
     assert example.about.endswith(".")
+    for kind, some in example.expect_protocol.items():
+        assert some.keys() <= example.expect[kind].keys()
 
 
 def test_nothing_in_an_example_is_ignored():
@@ -32,6 +34,19 @@ def test_nothing_in_an_example_is_ignored():
     for example in EXAMPLES:
         read = wire.decode(msgspec.json.encode(example.request), wire.MessageRequest)
         assert msgspec.to_builtins(read) == example.request, example.name
+
+
+def test_apples_tokens_spell_who_it_is_and_are_as_long_as_real_ones():
+    tokens = [
+        address
+        for example in EXAMPLES
+        for address, one in example.request["Addresses"].items()
+        if one["ChannelType"].startswith("APNS")
+    ]
+    assert tokens
+    for token in tokens:
+        assert len(bytes.fromhex(token)) == 32
+        assert bytes.fromhex(token).startswith(b"iphone-")
 
 
 def test_every_channel_and_status_has_an_example():
@@ -64,8 +79,14 @@ def test_the_demo(tmp_path):
     said, _ = (process := demo(tmp_path)).communicate(timeout=80)
     assert process.returncode == 0, said
     count = sum(one.recipients for one in EXAMPLES)
-    assert f"{count} of {count} recipients ended as expected" in said
-    inbox = next(tmp_path.glob("sendpoint-demo-*/inbox.jsonl"))
+    assert said.count(f"{count} of {count} recipients ended as expected") == 2
+    (directory,) = tmp_path.glob("sendpoint-demo-*")
+    received = (directory / "protocols" / "providers.log").read_text()
+    assert {line.split()[0] for line in received.splitlines()} >= {
+        *("APNS", "GCM", "ADM", "BAIDU", "SMS", "VOICE", "EMAIL", "CUSTOM"),
+    }
+    assert not (directory / "protocols" / "inbox.jsonl").exists()
+    inbox = directory / "sandbox" / "inbox.jsonl"
     assert str(inbox) in said
     bodies = {
         one["Address"]: one["Payload"]

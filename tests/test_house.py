@@ -28,6 +28,8 @@ def test_compose_gives_only_settings_that_exist(service):
     assert loaded.database_url.startswith("postgresql")
     assert not loaded.embedded
     assert loaded.sandbox is False
+    assert loaded.auth is (service == "api")
+    assert loaded.allow_from == ()
 
 
 @pytest.mark.parametrize("service", OURS)

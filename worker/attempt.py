@@ -213,6 +213,7 @@ async def _render(runtime: Runtime, claimed: store.Claimed) -> Message:
         request,
         wire.decode((claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration),
         wire.decode(claimed.variables.encode(), dict) if claimed.variables else None,
+        strict=runtime.settings.strict_variables,
     )
 
 

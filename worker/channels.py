@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from adapters.contract import Adapter
@@ -14,6 +16,9 @@ from worker.settings import Settings
 
 SANDBOX = "sandbox"
 _FRESH = 3.0  # seconds for which what was read is not read again
+_EXPIRY_NEAR = timedelta(days=30)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class Channels:
         are the sandbox's."""
         read = self._types.get(application_id)
         if read is None or time.monotonic() - read[0] > _FRESH:
-            stored = store.channel_types(self._db, application_id)
+            stored = store.channel_types(
+                self._db, application_id, need_provider=not self._settings.sandbox
+            )
             if stored is None:
                 return None
             free = plan.QUEUE_OF.keys() - stored.keys() if self._settings.sandbox else ()
@@ -59,10 +66,16 @@ class Channels:
             found |= {
                 str(name): store.Channel(name, sandbox)
                 for name in plan.QUEUE_OF
-                if name not in stored
+                if name not in stored or (stored[name].enabled and not stored[name].providers)
             }
         self._channels[application_id] = time.monotonic(), found
         return found
+
+    def forget(self, application_id: str) -> None:
+        """Read an application's channels anew: this process has just changed them. The others
+        see it within seconds."""
+        self._types.pop(application_id, None)
+        self._channels.pop(application_id, None)
 
     def cached(self, application_id: str) -> Mapping[str, store.Channel] | None:
         """What `of` last said, if that was only a moment ago."""
@@ -82,12 +95,29 @@ class Channels:
         if opened is not None and opened.provider == provider:
             return opened.adapter, None
         adapter = build(provider.adapter, provider.settings)
+        if (soon := expiry(adapter, datetime.now(UTC))) is not None:
+            _log.warning(
+                "Provider %s on channel %s of application %s: %s",
+                provider.name,
+                channel_type,
+                application_id,
+                soon,
+            )
         self._open[key] = Opened(provider, adapter)
         return adapter, opened.adapter if opened else None
 
     def adapters(self) -> list[Adapter]:
         """Every adapter that is open."""
         return [one.adapter for one in self._open.values()]
+
+
+def expiry(adapter: Adapter, now: datetime) -> str | None:
+    """What to say of an adapter whose certificate or key has ended, or does so within 30 days."""
+    ends: datetime | None = getattr(adapter, "expires_at", None)
+    if ends is None or ends - now > _EXPIRY_NEAR:
+        return None
+    verb = "ends" if ends > now else "ended"
+    return f"its certificate {verb} on {ends:%Y-%m-%d}: renew it and set the channel again"
 
 
 def adapters() -> dict[str, Callable[..., Adapter]]:

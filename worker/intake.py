@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.contract import DeliveryStatus
-from worker import events, plan, store, wire
+from worker import events, lookup, plan, render, store, templates, wire
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -40,11 +40,34 @@ def accept(
     if the idempotency key belongs to another request.
     """
     body = wire.check(request)
+    directory = lookup.of_message(runtime, application_id, request)
+    recipients = plan.plan(request, directory)
+    return _save(runtime, application_id, request, body, recipients, idempotency_key)
+
+
+def accept_users(
+    runtime: Runtime,
+    application_id: str,
+    request: wire.SendUsersMessageRequest,
+    *,
+    idempotency_key: str | None = None,
+) -> Accepted:
+    """The same for SendUsersMessages: who the users' endpoints are is settled here, once."""
+    body = wire.check_users(request)
+    directory = lookup.of_users(runtime, application_id, request)
+    recipients = plan.plan_users(request, directory)
+    return _save(runtime, application_id, request, body, recipients, idempotency_key)
+
+
+def _save(
+    runtime: Runtime,
+    application_id: str,
+    request: wire.MessageRequest | wire.SendUsersMessageRequest,
+    body: bytes,
+    recipients: Sequence[plan.Recipient],
+    idempotency_key: str | None,
+) -> Accepted:
     fingerprint = hashlib.sha256(body).hexdigest()
-    channels = runtime.channels.enabled(application_id)
-    if channels is None:
-        raise wire.NotFound("Resource not found")
-    recipients = plan.plan(request, _directory(runtime, application_id, request, channels))
     request_id = uuid7()
     rows = [_row(position, one) for position, one in enumerate(recipients)]
     twin = store.save(
@@ -52,7 +75,7 @@ def accept(
         store.Request(
             request_id=request_id,
             application_id=application_id,
-            body=_content(request),
+            body=_content(runtime, request),
             fingerprint=fingerprint,
             idempotency_key=idempotency_key,
             trace_id=request.TraceId,
@@ -92,6 +115,19 @@ def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.Mess
     )
 
 
+def answer_users(
+    runtime: Runtime, application_id: str, request_id: UUID
+) -> wire.SendUsersMessageResponse:
+    """The same for SendUsersMessages, by user and then by endpoint id."""
+    users: dict[str, dict[str, wire.EndpointMessageResult]] = {}
+    for one in store.results(runtime.db, application_id, request_id):
+        if one.user_id is not None:
+            users.setdefault(one.user_id, {})[one.endpoint_id or ""] = _endpoint_result(one)
+    return wire.SendUsersMessageResponse(
+        ApplicationId=application_id, RequestId=str(request_id), Result=users
+    )
+
+
 def outcomes(runtime: Runtime, application_id: str, request_id: UUID) -> wire.MessageOutcomes:
     """What became of a request by now, as the database has it.
 
@@ -100,14 +136,21 @@ def outcomes(runtime: Runtime, application_id: str, request_id: UUID) -> wire.Me
     results = store.results(runtime.db, application_id, request_id)
     if not results:
         raise wire.NotFound("Resource not found")
+    users: dict[str, dict[str, wire.MessageOutcome]] = {}
+    for one in results:
+        if one.user_id is not None:
+            users.setdefault(one.user_id, {})[one.endpoint_id or ""] = _outcome(one)
     return wire.MessageOutcomes(
         ApplicationId=application_id,
         RequestId=str(request_id),
         Settled=all(one.state == store.State.DONE for one in results),
         Result={one.address: _outcome(one) for one in results if one.endpoint_id is None},
         EndpointResult={
-            one.endpoint_id: _outcome(one) for one in results if one.endpoint_id is not None
+            one.endpoint_id: _outcome(one)
+            for one in results
+            if one.endpoint_id is not None and one.user_id is None
         },
+        UserResult=users or None,
     )
 
 
@@ -141,29 +184,16 @@ def uuid7() -> UUID:
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
-def _directory(
-    runtime: Runtime, application_id: str, request: wire.MessageRequest, channels: frozenset[str]
-) -> plan.Directory:
-    endpoints = store.endpoints(runtime.db, application_id, request.Endpoints or ())
-    addresses = plan.lookups(request) | {
-        (str(one.ChannelType), one.Address) for one in endpoints.values() if one.Address
-    }
-    return plan.Directory(
-        application_id=application_id,
-        endpoints=endpoints,
-        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
-        channels=channels,
-    )
-
-
-def _content(request: wire.MessageRequest) -> str:
-    """The request without its recipients, which have rows of their own."""
+def _content(runtime: Runtime, request: wire.MessageRequest | wire.SendUsersMessageRequest) -> str:
+    """The request without its recipients, which have rows of their own, and with the templates
+    that it names: a message that was accepted stays as it was then."""
     return wire.encode(
-        wire.MessageRequest(
+        render.Content(
             MessageConfiguration=request.MessageConfiguration,
             TemplateConfiguration=request.TemplateConfiguration,
             Context=request.Context,
             TraceId=request.TraceId,
+            Templates=templates.named(runtime.db, request.TemplateConfiguration),
         )
     ).decode()
 
@@ -176,6 +206,7 @@ def _row(position: int, one: plan.Recipient) -> store.Recipient:
         position=position,
         channel_type=one.channel,
         address=one.address,
+        user_id=one.user_id,
         endpoint_id=one.endpoint_id,
         queue=one.queue,
         configuration=None if configuration == "{}" else configuration,

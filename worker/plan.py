@@ -3,8 +3,8 @@ already settled. Pure; what it needs to know of the application is handed in."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -48,6 +48,7 @@ class Recipient:
     address: str
     configuration: wire.EndpointSendConfiguration
     channel: ChannelType | None
+    user_id: str | None = None
     endpoint_id: str | None = None
     variables: Mapping[str, Any] | None = None
     queue: str = QUEUES[0]
@@ -57,13 +58,14 @@ class Recipient:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """What an application knows of its recipients and channels: the endpoints that exist, by the
-    id in the request, the (channel, address) pairs that opted out, and the channels that can be
-    sent on."""
+    id in the request, those of the users in the request, the (channel, address) pairs that opted
+    out, and the channels that can be sent on."""
 
     application_id: str
     endpoints: Mapping[str, wire.EndpointResponse]
     opt_outs: Collection[tuple[str, str]]
     channels: Collection[str]
+    users: Mapping[str, Sequence[wire.EndpointResponse]] = field(default_factory=dict)
 
 
 def plan(request: wire.MessageRequest, directory: Directory) -> list[Recipient]:
@@ -72,9 +74,21 @@ def plan(request: wire.MessageRequest, directory: Directory) -> list[Recipient]:
     Of two with the same channel and address the first one wins and the other is a DUPLICATE. What
     is wrong with one recipient settles that recipient and no other.
     """
+    return _settled(_recipients(request, directory), request.MessageConfiguration, directory)
+
+
+def plan_users(request: wire.SendUsersMessageRequest, directory: Directory) -> list[Recipient]:
+    """The endpoints of each user, by the same rules. Those on channels that cannot be sent on are
+    passed over, unless the user has no others and it must be told why nothing came."""
+    return _settled(_of_users(request, directory), request.MessageConfiguration, directory)
+
+
+def _settled(
+    found: Iterable[Recipient], message: wire.DirectMessageConfiguration, directory: Directory
+) -> list[Recipient]:
     seen: set[tuple[ChannelType, str]] = set()
     recipients = []
-    for recipient in _recipients(request, directory):
+    for recipient in found:
         channel = recipient.channel
         if recipient.settled is not None or channel is None:
             recipients.append(recipient)
@@ -84,7 +98,7 @@ def plan(request: wire.MessageRequest, directory: Directory) -> list[Recipient]:
         else:
             seen.add((channel, recipient.address))
             settled = _refusal(recipient, channel, directory)
-        queue = queue_of(channel, request.MessageConfiguration)
+        queue = queue_of(channel, message)
         recipients.append(replace(recipient, settled=settled, queue=queue))
     return recipients
 
@@ -127,14 +141,40 @@ def _recipients(request: wire.MessageRequest, directory: Directory) -> Iterator[
                 settled=permanent(404, "Resource not found", fault=Fault.RECIPIENT),
             )
             continue
-        yield Recipient(
-            address=endpoint.Address or "",
-            configuration=configuration,
-            channel=endpoint.ChannelType,
-            endpoint_id=endpoint_id,
-            variables=variables(endpoint),
-            settled=_endpoint_refusal(endpoint),
-        )
+        yield _of_endpoint(endpoint_id, endpoint, configuration)
+
+
+def _of_users(request: wire.SendUsersMessageRequest, directory: Directory) -> Iterator[Recipient]:
+    for user_id, configuration in request.Users.items():
+        endpoints = directory.users.get(user_id, ())
+        if not endpoints:
+            yield Recipient(
+                address="",
+                configuration=configuration,
+                channel=None,
+                user_id=user_id,
+                endpoint_id="",  # Pinpoint was seen to answer so
+                settled=_bad("No endpoints found for userId."),
+            )
+        sendable = [one for one in endpoints if one.ChannelType in directory.channels]
+        for endpoint in sendable or endpoints:
+            found = _of_endpoint(endpoint.Id or "", endpoint, configuration)
+            yield replace(found, user_id=user_id)
+
+
+def _of_endpoint(
+    endpoint_id: str,
+    endpoint: wire.EndpointResponse,
+    configuration: wire.EndpointSendConfiguration,
+) -> Recipient:
+    return Recipient(
+        address=endpoint.Address or "",
+        configuration=configuration,
+        channel=endpoint.ChannelType,
+        endpoint_id=endpoint_id,
+        variables=variables(endpoint),
+        settled=_endpoint_refusal(endpoint),
+    )
 
 
 def _endpoint_refusal(endpoint: wire.EndpointResponse) -> Outcome | None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from worker import batch, breaker, channels, lifecycle, retry, store, throttle, wire
+from worker import batch, breaker, channels, lifecycle, render, retry, store, throttle, wire
 from worker.rings import Rings
 from worker.settings import Settings
 
@@ -79,7 +79,7 @@ class Runtime:
             return store.finish(self.db, [finish])
         except store.Unavailable:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the others of its batch go on
             _log.exception("Message %s: its result cannot be recorded", finish.id)
             return [False]
 
@@ -89,7 +89,7 @@ class Runtime:
         missing = [one for one in dict.fromkeys(ids) if one not in self._decoded]
         if missing:
             for request_id, body in store.bodies(self.db, missing).items():
-                self._decoded[request_id] = wire.decode(body.encode(), wire.MessageRequest)
+                self._decoded[request_id] = wire.decode(body.encode(), render.Content)
         found = [self._decoded.get(one) for one in ids]
         while len(self._decoded) > 1000:
             self._decoded.popitem(last=False)

@@ -38,8 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     host: str = "127.0.0.1"
     port: int = 8321
-    allow_from: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
-    """Networks whose requests are accepted although nothing signs them."""
+    auth: bool = False
+    """Accept only requests that an access key signed, or with its bearer token: `sendpoint key
+    create` makes one. Off is for development: then the API listens on loopback only, and who can
+    reach that may do everything."""
+    allow_from: tuple[str, ...] = ()
+    """Networks whose requests are accepted, signed or not. None given: this machine's while `auth`
+    is off, and everybody's while it is on. Beyond this machine only with `auth`."""
     wait: float = 5.0
     """How long SendMessages waits for outcomes before it answers that they are pending."""
 
@@ -50,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The longest pause before the second attempt; it doubles with each that follows."""
     backoff_cap: float = 900.0
     """The longest pause between two attempts, unless the provider asks for more."""
+    strict_variables: bool = False
+    """Refuse a message that names a variable nobody gave, instead of leaving it out."""
     lease: float = 60.0
     """How long a worker holds a message before the others take it for lost. A send takes at most
     half of it."""

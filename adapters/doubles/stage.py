@@ -17,7 +17,8 @@ class Answer:
 
     It waits for `after`, then answers `status`, `headers` and `body`, a text or what becomes JSON.
     Without a status it answers what the provider would. With `raw` it writes these bytes instead
-    and closes the connection: none to hang up, any that are no HTTP for garbage.
+    and closes the connection: none to hang up, any that are no HTTP for garbage. `told` is called
+    with what is answered in the end, be it this or what the provider would.
     """
 
     status: int | None = None
@@ -25,13 +26,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
     after: asyncio.Event | None = None
+    told: Callable[[Answer], None] | None = None
 
 
 @dataclass(slots=True)
 class Script:
-    """Answers for the requests to come: those said for an address, in turn, then `standing`."""
+    """Answers for the requests to come: those said for an address, in turn, then `standing`, which
+    may depend on the address."""
 
-    standing: Answer = field(default_factory=Answer)
+    standing: Answer | Callable[[str], Answer] = field(default_factory=Answer)
     turns: dict[str, deque[Answer]] = field(default_factory=dict)
 
     def say(self, address: str, *answers: Answer) -> None:
@@ -40,7 +43,9 @@ class Script:
 
     def turn(self, address: str) -> Answer:
         turns = self.turns.get(address)
-        return turns.popleft() if turns else self.standing
+        if turns:
+            return turns.popleft()
+        return self.standing(address) if callable(self.standing) else self.standing
 
 
 class Server:
@@ -71,17 +76,18 @@ async def perform(
     """Do what the answer says; `usual` is what the provider would."""
     if answer.after is not None:
         await answer.after.wait()
+    said = usual() if answer.status is None and answer.raw is None else answer
+    if answer.told is not None:
+        answer.told(said)
     if answer.raw is not None:
         if request.transport is not None:
             request.transport.write(answer.raw)
             request.transport.close()
         return web.Response()
-    if answer.status is None:
-        answer = usual()
-    status = answer.status or 200
-    if isinstance(answer.body, str):
-        return web.Response(status=status, text=answer.body, headers=answer.headers)
-    return web.json_response(answer.body, status=status, headers=answer.headers)
+    status = said.status or 200
+    if isinstance(said.body, str):
+        return web.Response(status=status, text=said.body, headers=said.headers)
+    return web.json_response(said.body, status=status, headers=said.headers)
 
 
 def bearer(request: web.BaseRequest) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import email.utils
 import re
 import secrets
@@ -104,7 +105,9 @@ class TwilioDouble:
         return fields
 
     def _create(self, kind: str, fields: Mapping[str, str]) -> tuple[Answer, Answer]:
-        answer = problem(kind, fields) or self.script.turn(fields["To"])
+        answer = self.script.turn(fields.get("To", ""))
+        if refused := problem(kind, fields):
+            answer = dataclasses.replace(refused, told=answer.told)
         record = _record(kind, fields)
         if answer.status is None:
             self.taken[kind].append(record)

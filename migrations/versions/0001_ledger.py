@@ -14,6 +14,9 @@ def upgrade() -> None:
         "application",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("settings", sa.JSON()),
+        sa.Column("settings_modified_at", Utc()),
         sa.Column("created_at", Utc(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_application")),
     )
@@ -37,6 +40,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.Uuid(), nullable=False),
         sa.Column("application_id", sa.String(length=32), nullable=False),
         sa.Column("position", sa.SmallInteger(), nullable=False),
+        sa.Column("user_id", sa.Text()),
         sa.Column("endpoint_id", sa.Text()),
         sa.Column("channel_type", sa.String(length=20)),
         sa.Column("address", sa.Text(), nullable=False),
@@ -84,11 +88,24 @@ def upgrade() -> None:
     )
 
     op.create_table(
+        "access_key",
+        sa.Column("id", sa.String(length=20), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.JSON(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", Utc(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_key")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_access_key_token_hash")),
+    )
+    op.create_table(
         "channel",
         sa.Column("application_id", sa.String(length=32), nullable=False),
         sa.Column("channel_type", sa.String(length=20), nullable=False),
         sa.Column("providers", sa.Text(), nullable=False),
         sa.Column("provider_count", sa.SmallInteger(), nullable=False),
+        sa.Column("details", sa.JSON(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
@@ -163,9 +180,38 @@ def upgrade() -> None:
             "application_id", "channel_type", "address", name=op.f("pk_opt_out")
         ),
     )
+    op.create_table(
+        "template",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=5), nullable=False),
+        sa.Column("active_version", sa.Integer(), nullable=False),
+        sa.Column("last_version", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("created_at", Utc(), nullable=False),
+        sa.PrimaryKeyConstraint("name", "type", name=op.f("pk_template")),
+    )
+    op.create_table(
+        "template_version",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("type", sa.String(length=5), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("created_at", Utc(), nullable=False),
+        sa.Column("modified_at", Utc(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["name", "type"],
+            ["template.name", "template.type"],
+            name=op.f("fk_template_version_name_type"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("name", "type", "version", name=op.f("pk_template_version")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("template_version")
+    op.drop_table("template")
+    op.drop_table("access_key")
     op.drop_table("opt_out")
     op.drop_table("message_request")
     op.drop_table("endpoint")

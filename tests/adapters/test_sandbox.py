@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outcome
+from adapters.magic import AWS_SIMULATOR
 from adapters.messages import (
     AdmPush,
     ApnsPush,
@@ -19,7 +20,7 @@ from adapters.messages import (
     Sms,
     Voice,
 )
-from adapters.sandbox import AWS_SIMULATOR, Sandbox
+from adapters.sandbox import Sandbox
 
 ID = "3f0f3c9e-7f0e-4c0c-8b3e-2a6f1f1f1f1f"
 APNS = ApnsPush(payload={"aps": {}})

@@ -16,7 +16,20 @@ def test_version(sendpoint):
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "api", "worker", "db", "app", "channel", "send", "results", "sweep", "check"],
+    [
+        "up",
+        "api",
+        "worker",
+        "db",
+        "app",
+        "channel",
+        "key",
+        "send",
+        "results",
+        "sweep",
+        "check",
+        "providers",
+    ],
 )
 def test_every_command_says_what_it_does(sendpoint, command):
     told = sendpoint(command, "--help")

@@ -94,7 +94,9 @@ def test_up_works_over_redis_too(settings, tmp_path):
 def test_sweep_says_what_it_did(settings, tmp_path):
     swept = processes.run("sweep", cwd=tmp_path, **settings)
     assert swept.returncode == 0
-    assert swept.stdout == "Swept: 0 rung for, 0 taken back from lost workers, 0 past their deadline\n"
+    assert swept.stdout == (
+        "Swept: 0 rung for, 0 taken back from lost workers, 0 past their deadline\n"
+    )
 
 
 @pytest.mark.parametrize("command", [("worker", "--ping"), ("check",)])
@@ -111,4 +113,4 @@ def test_listening_for_other_machines_needs_a_setting(tmp_path):
         "api", "--host", "0.0.0.0", cwd=tmp_path, broker_url="redis://127.0.0.1:1/0"
     )
     assert told.returncode == 1
-    assert told.stderr.startswith("Error: Listening on 0.0.0.0 needs SENDPOINT_ALLOW_FROM")
+    assert told.stderr.startswith("Error: Listening on 0.0.0.0 needs SENDPOINT_AUTH=on")

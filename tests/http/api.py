@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from sqlalchemy import func, select
 
 from worker import http as edge
@@ -63,6 +66,19 @@ def logged(caplog):
     ]
 
 
+def signed(api, key, method, path, body=b"", *, headers=None):
+    """The headers of a request that an `IssuedKey` signs."""
+    request = AWSRequest(method, api.url + path, headers or {}, body)
+    credentials = Credentials(key.id, key.secret)
+    SigV4Auth(credentials, "mobiletargeting", "us-east-1").add_auth(request)
+    return dict(request.headers.items())
+
+
+def bearer(key):
+    """The header of a request with an `IssuedKey`'s token."""
+    return {"Authorization": f"Bearer {key.token}"}
+
+
 @dataclass
 class Answer:
     status: int
@@ -97,14 +113,15 @@ class Api:
     def path(self):
         return f"/v1/apps/{self.application}/messages"
 
-    def boto3(self, *, url=None, attempts=1):
-        """A real client with made-up keys."""
+    def boto3(self, *, url=None, attempts=1, key=None, token=None):
+        """A real client with the credentials of an `IssuedKey`, else with made-up ones."""
         return boto3.client(
             "pinpoint",
             endpoint_url=url or self.url,
             region_name="eu-central-1",
-            aws_access_key_id="AKIDEXAMPLE",
-            aws_secret_access_key="not-a-secret",
+            aws_access_key_id=key.id if key else "AKIDEXAMPLE",
+            aws_secret_access_key=key.secret if key else "not-a-secret",
+            aws_session_token=token,
             config=Config(retries={"total_max_attempts": attempts}, proxies={}),
         )
 

@@ -1,4 +1,4 @@
-"""Who may ask, as long as nothing signs requests."""
+"""From where requests are accepted, and that unsigned ones are from this machine only."""
 
 import asyncio
 import json
@@ -14,8 +14,8 @@ from worker import runtime as runtime_
 @pytest.fixture
 def closed(settings):
     """A backend that accepts requests from a network that the tests are not in."""
-    allowed = msgspec.structs.replace(settings, allow_from=("10.0.0.0/8", "2001:db8::/32"))
-    with served(allowed) as api:
+    allowed = ("10.0.0.0/8", "2001:db8::/32")
+    with served(msgspec.structs.replace(settings, auth=True, allow_from=allowed)) as api:
         yield api
 
 
@@ -72,7 +72,8 @@ def test_headers_do_not_keep_anybody_out(api, forwarded):
 def test_the_peer_is_the_connections(settings, peer, status):
     """A server on a dual-stack socket tells an IPv4 peer in IPv6's form; ours binds to one family,
     so this speaks ASGI."""
-    settings = msgspec.structs.replace(settings, allow_from=("10.0.0.0/8", "2001:db8::/32"))
+    allowed = ("10.0.0.0/8", "2001:db8::/32")
+    settings = msgspec.structs.replace(settings, auth=True, allow_from=allowed)
     runtime = runtime_.open_runtime(settings)
     sent = []
 
@@ -85,7 +86,7 @@ def test_the_peer_is_the_connections(settings, peer, status):
     scope = {
         "type": "http",
         "http_version": "1.1",
-        "method": "GET",
+        "method": "OPTIONS",
         "scheme": "http",
         "path": "/",
         "raw_path": b"/",
@@ -99,6 +100,42 @@ def test_the_peer_is_the_connections(settings, peer, status):
     finally:
         runtime.close()
     assert sent[0]["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("auth", "allow_from", "beyond"),
+    [
+        (False, (), False),
+        (False, ("127.0.0.0/8",), False),
+        (False, ("127.0.0.1", "::1"), False),
+        (False, ("127.0.0.0/8", "10.0.0.0/8"), True),
+        (False, ("0.0.0.0/0",), True),
+        (True, ("0.0.0.0/0",), False),
+        (True, (), False),
+    ],
+)
+def test_unsigned_requests_are_accepted_from_this_machine_only(settings, auth, allow_from, beyond):
+    runtime = runtime_.open_runtime(
+        msgspec.structs.replace(settings, auth=auth, allow_from=allow_from)
+    )
+    try:
+        if not beyond:
+            edge.application(runtime)
+            return
+        says = "SENDPOINT_ALLOW_FROM needs SENDPOINT_AUTH=on"
+        with pytest.raises(ValueError, match=says):
+            edge.application(runtime)
+        with pytest.raises(ValueError, match=says):
+            edge.serve(runtime, host="127.0.0.1", port=0)
+    finally:
+        runtime.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/./healthz", "/v1/../healthz", "/healthz/..", "/..", "//healthz", "/healthz//"]
+)
+def test_only_the_plain_path_leads_anywhere(api, path):
+    assert api.request("GET", path).status == 404
 
 
 def test_who_is_let_in_is_not_told_which_applications_there_are(api):

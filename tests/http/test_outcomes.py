@@ -1,6 +1,7 @@
 """What became of a request, with a worker and the sandbox's magic recipients, and without."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -134,6 +135,32 @@ def test_before_the_first_attempt_there_is_no_status(api):
         "Result": {SMS: {**UNTRIED, "ChannelType": "SMS"}},
         "EndpointResult": {},
     }
+
+
+def test_a_users_endpoints_get_the_message(delivering):
+    """From UpdateEndpoint to the dev inbox, with what the endpoint says of the user."""
+    client, application = delivering.boto3(), delivering.application
+    for endpoint_id, address in (("u-sms", SMS), ("u-dead", PERMANENT)):
+        client.update_endpoint(
+            ApplicationId=application,
+            EndpointId=endpoint_id,
+            EndpointRequest={
+                "Address": address,
+                "ChannelType": "SMS",
+                "User": {"UserId": "u1", "UserAttributes": {"First": ["Zoe"]}},
+            },
+        )
+    message_ = {"SMSMessage": {"Body": "hello {{User.UserAttributes.First}}"}}
+    answer = client.send_users_messages(
+        ApplicationId=application,
+        SendUsersMessageRequest={"MessageConfiguration": message_, "Users": {"u1": {}}},
+    )
+    result = answer["SendUsersMessageResponse"]["Result"]["u1"]
+    assert {name: (one["Address"], one["StatusCode"]) for name, one in result.items()} == {
+        "u-sms": (SMS, 200),
+        "u-dead": (PERMANENT, 400),
+    }
+    assert "hello Zoe" in Path(delivering.runtime.settings.inbox).read_text()
 
 
 def test_endpoints_are_told_with_their_address(api):

@@ -63,7 +63,7 @@ def test_an_idempotency_key_that_is_wrong(api, key):
     "path",
     [
         "/v1",
-        "/v1/apps",
+        "/v1/nothing",
         "/v1/apps//messages",
         f"/v1/apps/{UNKNOWN}/messages",
         f"/v1/apps/{UNKNOWN}/messages/",

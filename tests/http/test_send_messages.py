@@ -99,7 +99,7 @@ def test_an_encoded_slash_in_an_id_separates_nothing(api):
         store.create_application(api.runtime.db, "odd", application_id=name)
         answer = api.boto3().send_messages(ApplicationId=name, MessageRequest=message(SMS))
         assert answer["MessageResponse"]["ApplicationId"] == name
-    assert api.request("POST", "/v1/apps/a%2Fmessages", "{}").status == 404
+    assert api.request("POST", "/v1/apps/a%2Fmessages", "{}").status == 405
 
 
 def test_a_chunked_body_is_read(api):

@@ -127,17 +127,16 @@ def test_it_is_not_healthy_without_its_database(settings, tmp_path):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_it_does_not_listen_where_nobody_may_come_from(runtime, host):
-    says = "needs SENDPOINT_ALLOW_FROM"
+def test_it_does_not_listen_for_other_machines_unsigned(runtime, host):
+    says = f"Listening on {host} needs SENDPOINT_AUTH=on"
     with pytest.raises(ValueError, match=says):
         edge.serve(runtime, host=host, port=0)
     with pytest.raises(ValueError, match=says), edge.serving(runtime, host=host):
         pytest.fail("it listens")
 
 
-def test_it_listens_where_somebody_may_come_from(settings):
-    allow_from = ("127.0.0.0/8", "10.0.0.0/8")
-    runtime = runtime_.open_runtime(msgspec.structs.replace(settings, allow_from=allow_from))
+def test_it_listens_for_other_machines_that_sign(settings):
+    runtime = runtime_.open_runtime(msgspec.structs.replace(settings, auth=True))
     store.upgrade(runtime.db)
     try:
         with edge.serving(runtime, host="0.0.0.0") as url:

@@ -19,12 +19,13 @@ def test_every_kind_of_value_is_read():
             "SENDPOINT_SANDBOX": "on",
             "SENDPOINT_PORT": "9000",
             "SENDPOINT_WAIT": "0.5",
+            "SENDPOINT_AUTH": "on",
             "SENDPOINT_ALLOW_FROM": "10.0.0.0/8, ::1/128",
             "HOME": "/elsewhere",
         }
     )
     assert (loaded.sandbox, loaded.port, loaded.wait) == (True, 9000, 0.5)
-    assert loaded.allow_from == ("10.0.0.0/8", "::1/128")
+    assert (loaded.auth, loaded.allow_from) == (True, ("10.0.0.0/8", "::1/128"))
     assert not loaded.embedded
 
 

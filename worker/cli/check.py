@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import click
 
@@ -57,6 +58,8 @@ async def _provider(one: store.Provider) -> tuple[str, str]:
         adapter = channels.build(one.adapter, one.settings)
         ask = getattr(adapter, "check", None)
         try:
+            if (soon := channels.expiry(adapter, datetime.now(UTC))) is not None:
+                return _WRONG, soon
             if ask is None:
                 return _OK, "The settings are valid; the provider was not asked"
             async with asyncio.timeout(_SECONDS + 1):

@@ -1,4 +1,4 @@
-"""`sendpoint secrets`: the keys that seal the channels' credentials."""
+"""`sendpoint secrets`: the keys that seal the credentials in the database."""
 
 from __future__ import annotations
 
@@ -27,5 +27,8 @@ def rotate() -> None:
     comma, and restart every process; run this; take the old key out.
     """
     with session.opened() as held:
-        changed = store.seal_again(held.db)
-    show.say(f"{changed} channel settings were encrypted again with the first key")
+        channels, keys = store.seal_again(held.db), store.seal_keys_again(held.db)
+    show.say(
+        f"{channels} channel settings were encrypted again with the first key, "
+        f"and so were {keys} access keys"
+    )

@@ -15,7 +15,7 @@ _REQUEST = (
     '"MessageConfiguration": {"SMSMessage": {"Body": "Your code is 4711"}}}'
 )
 
-# The credentials are for the SDKs, which sign everything; nothing here checks them.
+# The credentials are for the SDKs, which sign everything; without `auth` nothing checks them.
 _COMMANDS = {
     "curl": """\
 curl -sS {url}/v1/apps/{app}/messages -H 'Content-Type: application/json' -d '{request}'
@@ -98,6 +98,8 @@ def _welcome(
         (f"Application  {application.id} ({application.name})", None),
         (f"Dev inbox    {inbox}", None),
     ]
+    if settings.auth:
+        lines.append(("Keys         needed: `sendpoint key create NAME` makes one", None))
     for client, command in commands(url, application.id).items():
         lines += [("", None), (f"Send with {client}:", "bold")]
         lines += [(line, None) for line in command.splitlines()]

@@ -13,7 +13,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from worker import store, wire
-from worker.http import guard, messages
+from worker.http import (
+    apps,
+    channels,
+    endpoints,
+    guard,
+    messages,
+    out_of_scope,
+    phone,
+    tags,
+    templates,
+    users,
+)
 from worker.http.edge import THREADS, Edge
 from worker.runtime import Runtime
 
@@ -25,10 +36,14 @@ _REQUEST_HEADERS = (
 
 
 def application(runtime: Runtime) -> Starlette:
-    """The ASGI application over a runtime, which stays its opener's to close."""
+    """The ASGI application over a runtime, which stays its opener's to close.
+
+    `ValueError` for settings that would accept unsigned requests from beyond this machine.
+    """
     edge = Edge(runtime, anyio.CapacityLimiter(THREADS))
-    send, outcomes, healthy = (
-        functools.partial(one, edge) for one in (messages.send, messages.outcomes, health)
+    send, send_users, outcomes, healthy = (
+        functools.partial(one, edge)
+        for one in (messages.send, messages.send_users, messages.outcomes, health)
     )
     app = Starlette(
         routes=[
@@ -36,8 +51,17 @@ def application(runtime: Runtime) -> Starlette:
             Route("/healthz", healthy),
             Route(messages.PATH, send, methods=["POST"]),
             Route(f"{messages.PATH}/{{request_id}}", outcomes),
+            Route(messages.USERS_PATH, send_users, methods=["POST"]),
+            *out_of_scope.routes(),  # before what would take an in-app template for one of its own
+            *apps.routes(edge),
+            *channels.routes(edge),
+            *endpoints.routes(edge),
+            *phone.routes(edge),
+            *tags.routes(edge),
+            *templates.routes(edge),
+            *users.routes(edge),
         ],
-        middleware=[Middleware(guard.guard, settings=runtime.settings)],
+        middleware=[Middleware(guard.guard, edge=edge, networks=guard.networks(runtime.settings))],
         exception_handlers={404: _unknown, 405: _other_method},
     )
     app.router.redirect_slashes = False

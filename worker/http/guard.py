@@ -13,7 +13,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker import store, wire
+from worker.http import auth, permissions
+from worker.http.edge import Edge
 from worker.settings import Settings
+
+Networks = Sequence[IPv4Network | IPv6Network]
 
 _log = logging.getLogger(__name__)
 
@@ -24,16 +28,19 @@ _EVERY_ANSWER = [
 _FORBIDDEN = "Requests from this address are not accepted; SENDPOINT_ALLOW_FROM says which are"
 _UNAVAILABLE = "The database did not answer; try again"
 _BROKEN = "The request could not be processed because of an internal error"
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
-def guard(app: ASGIApp, settings: Settings) -> ASGIApp:
+def guard(app: ASGIApp, edge: Edge, networks: Networks) -> ASGIApp:
     """ASGI middleware around the routes.
 
-    It lets only the networks of `allow_from` in, gives each call the id that `x-amzn-RequestId`
-    and the log name it by, has the routes match the path as it was sent, so that `%2F` separates
-    nothing, and turns whatever is raised into Pinpoint's error.
+    It lets only these networks in, and with `auth` only keys whose scope has what is asked for;
+    the key is in the request's state as `access_key`, which is None without `auth`. It gives each
+    call the id that `x-amzn-RequestId` and the log name it by, has the routes match the path as it
+    was sent, so that `%2F` separates nothing, and turns whatever is raised into Pinpoint's error.
     """
-    networks = [ip_network(one) for one in settings.allow_from]
+    callers = auth.Callers(edge) if edge.runtime.settings.auth else None
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,11 +54,15 @@ def guard(app: ASGIApp, settings: Settings) -> ASGIApp:
                 message = {**message, "headers": [*message["headers"], *headers]}
             await send(message)
 
-        state = {**scope.get("state", {}), "request_id": request_id}
-        routed = {**scope, "path": _path(scope), "state": state}
+        path, key, rest = _path(scope), None, receive
         try:
             _let_in(scope, networks)
-            await app(routed, receive, answer)
+            if callers is not None and not _is_open(scope["method"], path):
+                key, rest = await callers.caller(scope, receive)
+                permissions.check(key, scope["method"], path)
+            _refuse_detours(path)
+            state = {**scope.get("state", {}), "request_id": request_id, "access_key": key}
+            await app({**scope, "path": path, "state": state}, rest, answer)
         except ClientDisconnect:
             return  # nobody is left to answer
         except Exception as error:  # noqa: BLE001 - the last place where it can be answered
@@ -85,13 +96,41 @@ def refusal(error: Exception, request_id: str) -> Response:
     )
 
 
+def networks(settings: Settings) -> Networks:
+    """The networks whose requests are accepted: those of `allow_from`, else everybody's with `auth`
+    and this machine's without.
+
+    `ValueError` if that would be unsigned requests from anywhere beyond this machine.
+    """
+    default = _EVERYBODY if settings.auth else _LOOPBACK
+    accepted = [ip_network(one) for one in settings.allow_from or default]
+    if not settings.auth and not all(network.is_loopback for network in accepted):
+        raise ValueError(
+            "SENDPOINT_ALLOW_FROM needs SENDPOINT_AUTH=on: unsigned requests are accepted from "
+            "this machine only"
+        )
+    return accepted
+
+
+def _is_open(method: str, path: str) -> bool:
+    """Whether nobody has to say who they are: preflights cannot, load balancers do not."""
+    return method == "OPTIONS" or path == "/healthz"
+
+
 def _path(scope: Scope) -> str:
     """The path as it was sent, without the slash at its end that Pinpoint's own examples have."""
     raw: bytes = scope["raw_path"]
     return raw.decode("latin-1").removesuffix("/") or "/"
 
 
-def _let_in(scope: Scope, networks: Sequence[IPv4Network | IPv6Network]) -> None:
+def _refuse_detours(path: str) -> None:
+    """Have dot segments and empty ones lead nowhere. The SDKs sign the path that is left without
+    them, so a path with them must not be another resource's."""
+    if "//" in path or not {".", ".."}.isdisjoint(path.split("/")):
+        raise wire.NotFound("Resource not found")
+
+
+def _let_in(scope: Scope, networks: Networks) -> None:
     """Refuse a peer outside the networks. It is the connection's: what headers say of it proves
     nothing, and a Unix socket has none."""
     if scope.get("client") is not None:

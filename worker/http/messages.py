@@ -1,4 +1,4 @@
-"""SendMessages, and asking what became of a request."""
+"""SendMessages and SendUsersMessages, and asking what became of a request."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import asyncio
 import hashlib
 import re
 import time
-from urllib.parse import unquote
+from collections.abc import Callable
 from uuid import UUID
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from worker import intake, wire
-from worker.http import body
+from worker.http import answers, body, path
 from worker.http.edge import Edge
 from worker.runtime import Runtime
 
 PATH = "/v1/apps/{application_id}/messages"
+USERS_PATH = "/v1/apps/{application_id}/users-messages"
 
 _KEY = re.compile(r"[\x20-\x7e]{1,200}")
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
@@ -30,19 +32,34 @@ async def send(edge: Edge, request: Request) -> Response:
     `RequestId` is the stored request's, and so the first one's for a repetition; the header
     `x-amzn-RequestId` is this call's own.
     """
-    application_id = _application_id(request)
-    content = await body.read(request)
-    key = _idempotency_key(request, content)
-    accepted = await edge.run(_accept, edge.runtime, application_id, content, key)
-    await _wait(edge, request, accepted.request_id)
-    answer = await edge.run(intake.answer, edge.runtime, application_id, accepted.request_id)
-    return _json(answer)
+    return await _send(edge, request, _accept, intake.answer)
+
+
+async def send_users(edge: Edge, request: Request) -> Response:
+    """Pinpoint's SendUsersMessages, by the same rules."""
+    return await _send(edge, request, _accept_users, intake.answer_users)
 
 
 async def outcomes(edge: Edge, request: Request) -> Response:
     """What became of a request by now. Pinpoint has no such operation."""
-    application_id, request_id = _application_id(request), _request_id(request)
-    return _json(await edge.run(intake.outcomes, edge.runtime, application_id, request_id))
+    application_id, request_id = path.application_id(request), _request_id(request)
+    told = await edge.run(intake.outcomes, edge.runtime, application_id, request_id)
+    return answers.json(told)
+
+
+async def _send(
+    edge: Edge,
+    request: Request,
+    accept: Callable[[Runtime, str, bytes, str | None], intake.Accepted],
+    answer: Callable[[Runtime, str, UUID], msgspec.Struct],
+) -> Response:
+    application_id = path.application_id(request)
+    content = await body.read(request)
+    key = _idempotency_key(request, content)
+    accepted = await edge.run(accept, edge.runtime, application_id, content, key)
+    await _wait(edge, request, accepted.request_id)
+    told = await edge.run(answer, edge.runtime, application_id, accepted.request_id)
+    return answers.json(told)
 
 
 def _accept(
@@ -50,6 +67,13 @@ def _accept(
 ) -> intake.Accepted:
     request = wire.decode(content, wire.MessageRequest)
     return intake.accept(runtime, application_id, request, idempotency_key=key)
+
+
+def _accept_users(
+    runtime: Runtime, application_id: str, content: bytes, key: str | None
+) -> intake.Accepted:
+    request = wire.decode(content, wire.SendUsersMessageRequest)
+    return intake.accept_users(runtime, application_id, request, idempotency_key=key)
 
 
 async def _wait(edge: Edge, request: Request, request_id: UUID) -> None:
@@ -77,7 +101,7 @@ def _idempotency_key(request: Request, content: bytes) -> str | None:
     """The caller's key, else one from the id that the AWS SDKs give to all attempts of a call.
 
     Anybody could send another's invocation id, since it is not signed; with the body in the key
-    it merges only requests that are identical.
+    it merges only requests that are identical, and of one caller.
     """
     key = request.headers.get("idempotency-key")
     if key is not None:
@@ -87,15 +111,9 @@ def _idempotency_key(request: Request, content: bytes) -> str | None:
     invocation = request.headers.get("amz-sdk-invocation-id")
     if invocation is None:
         return None
-    return "sdk:" + hashlib.sha256(invocation.encode() + b"\n" + content).hexdigest()
-
-
-def _application_id(request: Request) -> str:
-    """The id in the path, decoded. PostgreSQL can not even be asked for one with NUL in it."""
-    application_id = unquote(request.path_params["application_id"])
-    if "\0" in application_id:
-        raise wire.NotFound("Resource not found")
-    return application_id
+    caller = request.state.access_key
+    scope = f"{caller.id if caller else ''}\n{invocation}\n"
+    return "sdk:" + hashlib.sha256(scope.encode() + content).hexdigest()
 
 
 def _request_id(request: Request) -> UUID:
@@ -108,7 +126,3 @@ def _request_id(request: Request) -> UUID:
     if str(request_id) != text.lower():
         raise wire.NotFound("Resource not found")
     return request_id
-
-
-def _json(answer: wire.MessageResponse | wire.MessageOutcomes) -> Response:
-    return Response(wire.encode(answer), media_type="application/json")

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import uvicorn
 
@@ -25,10 +25,10 @@ def serve(
     """Serve until SIGTERM or SIGINT, then finish the requests that are under way and return.
 
     Port 0 is a free port; `on_ready` is told the base URL once connections are taken.
-    `ValueError` for a host beyond loopback that `allow_from` accepts no request from.
+    `ValueError` for settings that would accept unsigned requests from beyond this machine.
     """
-    listener = _listen(runtime.settings, host, port)
     server = _server(runtime)
+    listener = _listen(runtime.settings, host, port)
     if on_ready is not None:
         on_ready(_url(listener))
     with _returning_after_signals():
@@ -38,8 +38,8 @@ def serve(
 @contextlib.contextmanager
 def serving(runtime: Runtime, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve from a thread for the length of a `with` block, which is given the base URL."""
-    listener = _listen(runtime.settings, host, port)
     server = _server(runtime)
+    listener = _listen(runtime.settings, host, port)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="sendpoint-http"
     )
@@ -73,12 +73,10 @@ def _listen(settings: Settings, host: str, port: int) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    allowed = (ip_network(one) for one in settings.allow_from)
-    beyond = not ip_address(address[0]).is_loopback
-    if beyond and all(network.is_loopback for network in allowed):
+    if not settings.auth and not ip_address(address[0]).is_loopback:
         raise ValueError(
-            f"Listening on {host} needs SENDPOINT_ALLOW_FROM: as it is, "
-            "requests are accepted from this machine only"
+            f"Listening on {host} needs SENDPOINT_AUTH=on: unsigned requests are accepted from "
+            "this machine only"
         )
     return socket.create_server(address, family=family, backlog=2048)
 

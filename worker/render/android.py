@@ -6,12 +6,12 @@ load-bearing: without it old apps show nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from adapters.messages import AdmPush, BaiduPush
 from worker import wire
 from worker.render import content, errors, substitute
+from worker.render.variables import Variables
 
 _BAIDU_BYTES = 4096
 _ADM_BYTES = 6144
@@ -44,7 +44,7 @@ _OWN = {
 def adm(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> AdmPush:
     """A message for Amazon Device Messaging. MD5 is passed on as it is: ADM checks it."""
     message = request.MessageConfiguration.ADMMessage or _NO_ADM
@@ -61,7 +61,7 @@ def adm(
 def baidu(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> BaiduPush:
     """A message for Baidu Cloud Push, kept for 604,800 seconds unless TimeToLive says less."""
     message = request.MessageConfiguration.BaiduMessage or _NO_BAIDU
@@ -75,7 +75,7 @@ def filler(
     message: content.PushMessage,
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> substitute.Fill:
     config = request.MessageConfiguration
     defaults = (config.DefaultPushNotificationMessage, config.DefaultMessage)
@@ -86,7 +86,7 @@ def _map(
     message: wire.ADMMessage | wire.BaiduMessage,
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> dict[str, str]:
     fill = filler(message, request, recipient, variables)
     text = recipient.RawContent or message.RawContent

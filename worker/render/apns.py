@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from adapters.messages import ApnsPush
 from worker import wire
 from worker.render import content, errors, substitute
+from worker.render.variables import Variables
 
 _BYTES = 4096
 _VOIP_BYTES = 5120  # Apple
@@ -24,7 +24,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def alert(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> ApnsPush:
     """A push of the type that APNSPushType names; else `background` if its payload shows nothing
     and wakes the app, else `alert`."""
@@ -36,7 +36,7 @@ def alert(
 def voip(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> ApnsPush:
     """A push of type `voip`, unless APNSPushType names another."""
     payload = _payload(request, recipient, variables)
@@ -69,7 +69,7 @@ def _push(request: wire.MessageRequest, payload: dict[str, Any], push_type: str)
 def _payload(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> dict[str, Any]:
     config = request.MessageConfiguration
     message = config.APNSMessage or _NO_APNS

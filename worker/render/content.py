@@ -17,6 +17,7 @@ import msgspec
 
 from worker import wire
 from worker.render import errors, substitute
+from worker.render.variables import Variables
 
 T = TypeVar("T")
 
@@ -89,11 +90,11 @@ def push(
 def filler(
     recipient: wire.EndpointSendConfiguration,
     messages: tuple[Substituted | None, ...],
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> substitute.Fill:
     """The recipient's variables over the messages' own, those over the endpoint's attributes."""
-    scopes = (recipient.Substitutions, *(m.Substitutions for m in messages if m), variables)
-    return substitute.Fill(tuple(scope for scope in scopes if scope))
+    scopes = (recipient.Substitutions, *(m.Substitutions for m in messages if m), variables.named)
+    return substitute.Fill(tuple(scope for scope in scopes if scope), variables)
 
 
 def extras(

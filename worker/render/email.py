@@ -8,12 +8,11 @@ has one, HTML if SimpleEmail had an HtmlPart and text if not. RawContent is for 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from adapters.messages import Email, Part, RawEmail
 from worker import wire
 from worker.render import content, errors, substitute
+from worker.render.variables import Variables
 
 _BYTES = 10_000_000
 _MAX_HEADERS = 15
@@ -50,7 +49,7 @@ _BUILT = {  # written by whoever builds the message; a second one would contradi
 def email(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> Email | RawEmail:
     """The email. Its subject may be empty; without any body it is `Unrenderable`."""
     message = request.MessageConfiguration.EmailMessage or _NO_EMAIL

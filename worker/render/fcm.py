@@ -3,7 +3,6 @@ two forms, as a message of the HTTP v1 API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from adapters.messages import FcmPush
 from worker import wire
 from worker.render import android, content, errors, substitute
+from worker.render.variables import Variables
 
 _BYTES = 4096
 _SECONDS = 2_419_200
@@ -36,7 +36,7 @@ _CAMEL = {"collapse_key": "collapseKey", "restricted_package_name": "restrictedP
 def push(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> FcmPush:
     """A data message for FCM HTTP v1. What stands beside a RawContent (TimeToLive, Priority, …)
     applies where the RawContent itself is silent."""

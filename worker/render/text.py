@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from adapters.messages import Custom, Sms, Voice
 from worker import wire
 from worker.render import content, errors, substitute
+from worker.render.variables import Variables
 
 _GSM_CHARACTERS = 1600
 _OTHER_CHARACTERS = 630
@@ -25,7 +25,7 @@ _GSM = frozenset(
 def sms(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> Sms:
     """A text message of at most 1,600 GSM or 630 other characters. It is promotional only if
     MessageType says so: a one-time code must not wait behind a campaign by omission."""
@@ -53,7 +53,7 @@ def sms(
 def voice(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> Voice:
     """A call that speaks the body."""
     message = request.MessageConfiguration.VoiceMessage or _NO_VOICE
@@ -68,7 +68,7 @@ def voice(
 def custom(
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
 ) -> Custom:
     """What a webhook is told: the default messages' members under Pinpoint's names as `Message`,
     or the recipient's RawContent in their place; `Context` and `TraceId` if there are any."""
@@ -105,7 +105,7 @@ def _body(
     message: wire.SMSMessage | wire.VoiceMessage,
     request: wire.MessageRequest,
     recipient: wire.EndpointSendConfiguration,
-    variables: Mapping[str, Any],
+    variables: Variables,
     channel: str,
 ) -> str:
     default = request.MessageConfiguration.DefaultMessage or content.NO_DEFAULT

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from worker.store.database import Database
 from worker.store.tables import application, channel
@@ -27,12 +28,16 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How an application sends on one channel. `version` counts changes."""
+    """How an application sends on one channel. `version` counts changes; `details` are what its
+    callers said of it in Pinpoint's words, without secrets."""
 
     channel_type: str
     providers: tuple[Provider, ...]
     enabled: bool = True
     version: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = field(default=None, compare=False)
+    modified_at: datetime | None = field(default=None, compare=False)
 
 
 def set_channel(
@@ -74,6 +79,27 @@ def remove_provider(db: Database, application_id: str, channel_type: str, name: 
     return True
 
 
+def change_channel(
+    db: Database,
+    application_id: str,
+    channel_type: str,
+    change: Callable[[tuple[Provider, ...]], tuple[Provider, ...]],
+    *,
+    enabled: bool,
+    details: Mapping[str, Any],
+) -> None:
+    """Store a channel with what `change` makes of the providers that it has. `ValueError` if there
+    is no key to seal their settings with."""
+    _change(db, application_id, channel_type, change, enabled=enabled, details=details)
+
+
+def delete_channel(db: Database, application_id: str, channel_type: str) -> bool:
+    """Delete a channel with its providers; says whether there was one."""
+    statement = delete(channel).where(*_is(application_id, channel_type))
+    with db.engine.begin() as connection:
+        return connection.execute(statement.returning(channel.c.channel_type)).first() is not None
+
+
 def channels(db: Database, application_id: str) -> dict[str, Channel]:
     """The channels that an application has, by ChannelType. `ValueError` if they do not open."""
     with db.reading() as connection:
@@ -81,14 +107,25 @@ def channels(db: Database, application_id: str) -> dict[str, Channel]:
             select(channel).where(channel.c.application_id == application_id)
         ).all()
     return {
-        one.channel_type: Channel(one.channel_type, _opened(db, one), one.enabled, one.version)
+        one.channel_type: Channel(
+            one.channel_type,
+            _opened(db, one),
+            one.enabled,
+            one.version,
+            one.details,
+            one.created_at,
+            one.modified_at,
+        )
         for one in found
     }
 
 
-def channel_types(db: Database, application_id: str) -> dict[str, bool] | None:
-    """The ChannelTypes that an application has, and whether they can be sent on; None if there is
-    no such application. Needs no key."""
+def channel_types(
+    db: Database, application_id: str, *, need_provider: bool = True
+) -> dict[str, bool] | None:
+    """The ChannelTypes that an application has, and whether they can be sent on, which takes a
+    provider unless something steps in for it; None if there is no such application. Needs no
+    key."""
     statement = (
         select(channel.c.channel_type, channel.c.enabled, channel.c.provider_count)
         .select_from(application.outerjoin(channel))
@@ -99,7 +136,7 @@ def channel_types(db: Database, application_id: str) -> dict[str, bool] | None:
     if not found:
         return None
     return {
-        one.channel_type: one.enabled and one.provider_count > 0
+        one.channel_type: one.enabled and (one.provider_count > 0 or not need_provider)
         for one in found
         if one.channel_type is not None
     }
@@ -129,6 +166,7 @@ def _change(
     change: Callable[[tuple[Provider, ...]], tuple[Provider, ...]],
     *,
     enabled: bool,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
     """Read, change and write a channel's providers, with its row locked."""
     with db.engine.begin() as connection:
@@ -144,6 +182,7 @@ def _change(
             "provider_count": len(providers),
             "enabled": enabled,
             "modified_at": db.after(0),
+            **({} if details is None else {"details": dict(details)}),
         }
         if found is None:
             connection.execute(
@@ -152,7 +191,7 @@ def _change(
                     channel_type=channel_type,
                     version=1,
                     created_at=db.after(0),
-                    **new,
+                    **{"details": {}, **new},
                 )
             )
         else:

@@ -12,6 +12,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 
+def iso(when: datetime) -> str:
+    """A time as Pinpoint writes it: 2019-10-08T18:28:23.182Z."""
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
 class Utc(TypeDecorator[datetime]):
     """An aware UTC datetime. SQLite keeps it as text that sorts by time."""
 

@@ -1,77 +1,36 @@
-"""Applications, their endpoints and opt-outs."""
+"""The applications' endpoints and opt-outs, as sending needs them."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy import Row, Text, select, update
 
 from worker import wire
-from worker.store import database
+from worker.store import clock, database
 from worker.store.database import Database
-from worker.store.tables import application, endpoint, opt_out
+from worker.store.tables import endpoint, opt_out
 
-_DESCRIBING = ("Attributes", "Demographic", "Location", "Metrics", "User")
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    id: str
-    name: str
-
-
-def create_application(
-    db: Database, name: str, *, application_id: str | None = None
-) -> Application:
-    """Store a new application. Its id is 32 lower-case hex digits, as Pinpoint's are."""
-    created = Application(application_id or uuid4().hex, name)
-    with db.engine.begin() as connection:
-        connection.execute(
-            insert(application).values(id=created.id, name=created.name, created_at=db.after(0))
-        )
-    return created
-
-
-def applications(db: Database) -> list[Application]:
-    """Every application, by name."""
-    with db.reading() as connection:
-        found = connection.execute(
-            select(application.c.id, application.c.name).order_by(application.c.name)
-        )
-        return [Application(*one) for one in found]
-
-
-def has_application(db: Database, application_id: str) -> bool:
-    """Whether there is such an application."""
-    with db.reading() as connection:
-        found = connection.execute(
-            select(application.c.id).where(application.c.id == application_id)
-        )
-        return found.first() is not None
+_DESCRIBING = (
+    "Attributes",
+    "Demographic",
+    "EffectiveDate",  # the caller's own; ours is `effective_at`, by which addresses are retired
+    "Location",
+    "Metrics",
+    "RequestId",
+    "User",
+)
 
 
 def put_endpoint(
     db: Database, application_id: str, endpoint_id: str, new: wire.EndpointRequest
 ) -> None:
     """Store an endpoint, replacing one of the same id (case-insensitive, as Pinpoint's are)."""
-    values = {
-        "endpoint_id": endpoint_id,
-        "channel_type": new.ChannelType,
-        "address": new.Address,
-        "opt_out": new.OptOut or "NONE",
-        "endpoint_status": new.EndpointStatus or "ACTIVE",
-        "user_id": new.User.UserId if new.User else None,
-        "attributes": {
-            name: value
-            for name in _DESCRIBING
-            if (value := msgspec.to_builtins(getattr(new, name))) is not None
-        },
-    }
+    values = endpoint_values(endpoint_id, new)
     _upsert(
         db,
         endpoint,
@@ -94,7 +53,7 @@ def endpoints(
                 endpoint.c.endpoint_key.in_({one.casefold() for one in ids}),
             )
         )
-        stored = {one.endpoint_key: _endpoint(one) for one in found}
+        stored = {one.endpoint_key: as_endpoint(one) for one in found}
     return {one: stored[one.casefold()] for one in ids if one.casefold() in stored}
 
 
@@ -110,13 +69,15 @@ def opt_outs(
     """Those of the (channel type, address) pairs that have opted out."""
     if not addresses:
         return set()
+    asked = database.given(db, channel_type=Text(), address=Text()).c
+    statement = select(opt_out.c.channel_type, opt_out.c.address).where(
+        opt_out.c.application_id == application_id,
+        opt_out.c.channel_type == asked.channel_type,
+        opt_out.c.address == asked.address,
+    )
+    rows = [{"channel_type": channel, "address": address} for channel, address in addresses]
     with db.reading() as connection:
-        found = connection.execute(
-            select(opt_out.c.channel_type, opt_out.c.address).where(
-                opt_out.c.application_id == application_id,
-                tuple_(opt_out.c.channel_type, opt_out.c.address).in_(list(addresses)),
-            )
-        )
+        found = connection.execute(statement, database.as_rows(rows))
         return {(one.channel_type, one.address) for one in found}
 
 
@@ -164,14 +125,33 @@ def _at(application_id: str, channel_type: str, address: str) -> tuple[Any, Any,
     )
 
 
-def _endpoint(one: Row[Any]) -> wire.EndpointResponse:
+def endpoint_values(endpoint_id: str, new: wire.EndpointRequest) -> dict[str, Any]:
+    """What the caller says of an endpoint, as its row has it."""
+    return {
+        "endpoint_id": endpoint_id,
+        "channel_type": new.ChannelType,
+        "address": new.Address,
+        "opt_out": new.OptOut or "NONE",
+        "endpoint_status": new.EndpointStatus or "ACTIVE",
+        "user_id": new.User.UserId if new.User else None,
+        "attributes": {
+            name: value
+            for name in _DESCRIBING
+            if (value := msgspec.to_builtins(getattr(new, name))) is not None
+        },
+    }
+
+
+def as_endpoint(one: Row[Any]) -> wire.EndpointResponse:
+    """A row as Pinpoint tells it. The CohortId is one of 100 and stays with the endpoint's id."""
     return msgspec.convert(
         {
             "Address": one.address,
             "ApplicationId": one.application_id,
             "ChannelType": one.channel_type,
-            "CreationDate": one.created_at.isoformat(timespec="milliseconds"),
-            "EffectiveDate": one.effective_at.isoformat(timespec="milliseconds"),
+            "CohortId": str(zlib.crc32(one.endpoint_key.encode()) % 100),
+            "CreationDate": clock.iso(one.created_at),
+            "EffectiveDate": clock.iso(one.effective_at),
             "EndpointStatus": one.endpoint_status,
             "Id": one.endpoint_id,
             "OptOut": one.opt_out,

@@ -8,9 +8,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import (
+    Executable,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    func,
+    insert,
+    literal,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.types import TypeEngine
 
+from worker.store import database
 from worker.store.database import Database
 from worker.store.tables import State, message_request, message_result
 
@@ -38,6 +50,7 @@ class Recipient:
     channel_type: str | None
     address: str
     queue: str
+    user_id: str | None = None
     endpoint_id: str | None = None
     configuration: str | None = None
     variables: str | None = None
@@ -51,6 +64,7 @@ class Result:
     """What became of one recipient so far."""
 
     id: UUID
+    user_id: str | None
     endpoint_id: str | None
     channel_type: str | None
     address: str
@@ -86,26 +100,15 @@ def save(
     Returns None, or the request that already holds the idempotency key; then nothing is stored.
     When this returns, the request is accepted: it survives any crash.
     """
-    now: ColumnElement[datetime] = db.after(0)
     try:
         with db.engine.begin() as connection:
             connection.execute(
-                insert(message_request).values(created_at=now),
+                insert(message_request).values(created_at=db.after(0)),
                 [{name: getattr(request, name) for name in Request.__slots__}],
             )
             connection.execute(
-                insert(message_result).values(
-                    request_id=request.request_id,
-                    application_id=request.application_id,
-                    attempt=0,
-                    due_at=now,
-                    ring_at=db.after(ring_again_after),
-                    expires_at=db.after(ttl),
-                    lease_token=0,
-                    created_at=now,
-                    updated_at=now,
-                ),
-                [_written(one) for one in recipients],
+                _insert_results(db, request, ttl=ttl, ring_again_after=ring_again_after),
+                database.as_rows([_written(one) for one in recipients]),
             )
     except IntegrityError:
         twin = find_twin(db, request.application_id, request.idempotency_key)
@@ -183,6 +186,45 @@ def backlog(db: Database) -> dict[str, int]:
             .group_by(row.queue)
         )
         return {one.queue: one.waiting for one in found}
+
+
+_COLUMNS: dict[str, TypeEngine[Any]] = {
+    "id": Uuid(),
+    "position": SmallInteger(),
+    "channel_type": Text(),
+    "address": Text(),
+    "queue": Text(),
+    "user_id": Text(),
+    "endpoint_id": Text(),
+    "configuration": Text(),
+    "variables": Text(),
+    "delivery_status": Text(),
+    "status_code": Integer(),
+    "status_message": Text(),
+    "state": Text(),
+}
+
+
+def _insert_results(
+    db: Database, request: Request, *, ttl: float, ring_again_after: float
+) -> Executable:
+    """All recipients in one statement: a row at a time costs three times as much."""
+    now = db.after(0)
+    same = {
+        "request_id": literal(request.request_id, Uuid()),
+        "application_id": literal(request.application_id),
+        "attempt": literal(0),
+        "lease_token": literal(0),
+        "due_at": now,
+        "ring_at": db.after(ring_again_after),
+        "expires_at": db.after(ttl),
+        "created_at": now,
+        "updated_at": now,
+    }
+    new = database.given(db, **_COLUMNS)
+    return insert(message_result).from_select(
+        [*_COLUMNS, *same], select(*(new.c[name] for name in _COLUMNS), *same.values())
+    )
 
 
 def _written(one: Recipient) -> dict[str, Any]:

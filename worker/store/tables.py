@@ -20,6 +20,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -57,6 +58,9 @@ application = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("name", String(64), nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("settings", JSON),
+    Column("settings_modified_at", Utc),
     Column("created_at", Utc, nullable=False),
 )
 
@@ -67,6 +71,7 @@ channel = Table(
     Column("channel_type", String(20), primary_key=True),
     Column("providers", Text, nullable=False),  # sealed: they hold credentials
     Column("provider_count", SmallInteger, nullable=False),
+    Column("details", JSON, nullable=False),  # what Pinpoint's callers said of it, no secrets
     Column("enabled", Boolean, nullable=False),
     Column("version", Integer, nullable=False),
     Column("created_at", Utc, nullable=False),
@@ -101,6 +106,18 @@ opt_out = Table(
     Column("created_at", Utc, nullable=False),
 )
 
+access_key = Table(
+    "access_key",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("secret", Text, nullable=False),  # sealed: a signature is checked with the plain one
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("scope", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
 message_request = Table(
     "message_request",
     metadata,
@@ -121,6 +138,7 @@ message_result = Table(
     Column("request_id", Uuid, nullable=False),
     Column("application_id", String(32), nullable=False),
     Column("position", SmallInteger, nullable=False),
+    Column("user_id", Text),  # of one that SendUsersMessages fanned out to
     Column("endpoint_id", Text),
     Column("channel_type", String(20)),
     Column("address", Text, nullable=False),
@@ -171,4 +189,27 @@ message_attempt = Table(
     Column("status_code", Integer, nullable=False),
     Column("status_message", Text, nullable=False),
     Column("ended_at", Utc, nullable=False),
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("type", String(5), primary_key=True),
+    Column("active_version", Integer, nullable=False),
+    Column("last_version", Integer, nullable=False),  # ever given out: no number is used again
+    Column("tags", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+template_version = Table(
+    "template_version",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("type", String(5), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("modified_at", Utc, nullable=False),
+    ForeignKeyConstraint(("name", "type"), ("template.name", "template.type"), ondelete="CASCADE"),
 )

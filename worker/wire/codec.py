@@ -24,7 +24,7 @@ def decode(body: bytes, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise BadRequest(_explain(error)) from None
+        raise BadRequest(_explain(error, shape)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"The request body is not valid JSON: {error}") from None
 
@@ -34,13 +34,14 @@ def convert(value: Mapping[str, Any], shape: type[T]) -> T:
     try:
         return msgspec.convert(value, shape, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
-        raise BadRequest(_explain(error)) from None
+        raise BadRequest(_explain(error, shape)) from None
 
 
-def _explain(error: msgspec.ValidationError) -> str:
+def _explain(error: msgspec.ValidationError, shape: Any) -> str:
     """Name the member first: "MessageConfiguration.SMSMessage.Body: Expected `str`, got `int`"."""
     text = str(error)
+    whole = shape.__name__ if isinstance(shape, type) else "The request body"
     found = _PATH.search(text)
     if found is None:
-        return f"MessageRequest: {text}"
-    return f"{found['path'] or 'MessageRequest'}: {text[: found.start()]}"
+        return f"{whole}: {text}"
+    return f"{found['path'] or whole}: {text[: found.start()]}"

@@ -4,7 +4,7 @@ import enum
 
 from adapters.contract import ChannelType, DeliveryStatus
 
-__all__ = ["Action", "ChannelType", "DeliveryStatus", "MessageType"]
+__all__ = ["Action", "ChannelType", "DeliveryStatus", "MessageType", "Mode"]
 
 
 class Action(enum.StrEnum):
@@ -20,3 +20,20 @@ class MessageType(enum.StrEnum):
 
     TRANSACTIONAL = "TRANSACTIONAL"
     PROMOTIONAL = "PROMOTIONAL"
+
+
+class Mode(enum.StrEnum):
+    """What a campaign's hook was for."""
+
+    DELIVERY = "DELIVERY"
+    FILTER = "FILTER"
+
+
+class TemplateType(enum.StrEnum):
+    """What a template is for. A path names it in small letters."""
+
+    EMAIL = "EMAIL"
+    SMS = "SMS"
+    VOICE = "VOICE"
+    PUSH = "PUSH"
+    INAPP = "INAPP"

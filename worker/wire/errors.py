@@ -3,11 +3,19 @@
     RequestError
     ├── BadRequest        400  BadRequestException
     ├── Forbidden         403  ForbiddenException
+    │   ├── MissingToken      MissingAuthenticationTokenException
+    │   ├── IncompleteSignature
+    │   ├── InvalidSignature
+    │   ├── UnknownToken      UnrecognizedClientException
+    │   └── AccessDenied
     ├── NotFound          404  NotFoundException
     ├── MethodNotAllowed  405  MethodNotAllowedException
     ├── Conflict          409  ConflictException
     ├── PayloadTooLarge   413  PayloadTooLargeException
     └── TooManyRequests   429  TooManyRequestsException
+
+Those under `Forbidden` are what stands in front of Pinpoint at AWS answers. They are not in its
+model, so the SDKs raise them as plain client errors with that code.
 
 Each carries a text that is safe to show the caller. Anything else that is raised is ours: the edge
 answers `InternalServerErrorException` and logs it once.
@@ -36,6 +44,36 @@ class Forbidden(RequestError):
 
     status = 403
     code = "ForbiddenException"
+
+
+class MissingToken(Forbidden):
+    """Nothing says who the caller is."""
+
+    code = "MissingAuthenticationTokenException"
+
+
+class IncompleteSignature(Forbidden):
+    """What should be a signature cannot be read as one."""
+
+    code = "IncompleteSignatureException"
+
+
+class InvalidSignature(Forbidden):
+    """The signature is not one of this request, or not of this time."""
+
+    code = "InvalidSignatureException"
+
+
+class UnknownToken(Forbidden):
+    """No key that is enabled has this id."""
+
+    code = "UnrecognizedClientException"
+
+
+class AccessDenied(Forbidden):
+    """The key may not do this, or not to this application."""
+
+    code = "AccessDeniedException"
 
 
 class NotFound(RequestError):

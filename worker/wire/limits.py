@@ -9,18 +9,16 @@ from typing import Any
 import msgspec
 
 from worker.wire.errors import BadRequest
-from worker.wire.requests import MessageRequest
+from worker.wire.requests import MessageRequest, SendUsersMessageRequest
 
 MAX_RECIPIENTS = 100  # Pinpoint: Addresses and Endpoints together
+MAX_USERS = 100  # Pinpoint; with 15 endpoints each, up to 1,500 recipients
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def check(request: MessageRequest) -> bytes:
-    """The request as JSON, or `BadRequest` that names the member that breaks a limit.
-
-    PostgreSQL cannot store NUL, nor anything UTF-8 cannot encode, so neither is accepted.
-    """
+    """The request as JSON, or `BadRequest` that names the member that breaks a limit."""
     recipients = len(request.Addresses or ()) + len(request.Endpoints or ())
     if recipients == 0:
         raise BadRequest("Addresses, Endpoints: at least one recipient is required")
@@ -28,6 +26,23 @@ def check(request: MessageRequest) -> bytes:
         raise BadRequest(
             f"Addresses, Endpoints: {recipients} recipients are more than {MAX_RECIPIENTS}"
         )
+    return storable(request)
+
+
+def check_users(request: SendUsersMessageRequest) -> bytes:
+    """The same for SendUsersMessages."""
+    if not 1 <= len(request.Users) <= MAX_USERS:
+        raise BadRequest(f"Users: must be 1 to {MAX_USERS}, not {len(request.Users)}")
+    if "" in request.Users:
+        raise BadRequest("Users: a user id must not be empty")
+    return storable(request)
+
+
+def storable(request: msgspec.Struct) -> bytes:
+    """The request as JSON, or `BadRequest` that names the member with a text that is no text.
+
+    PostgreSQL cannot store NUL, nor anything UTF-8 cannot encode, so neither is accepted.
+    """
     try:
         body = msgspec.json.encode(request)
     except UnicodeEncodeError:
@@ -55,7 +70,7 @@ def _where(value: Any, wrong: Any, path: str = "") -> str | None:
         return None
     for where, key, one in parts:
         if key is not None and wrong(key):
-            return path or "MessageRequest"
+            return path or "A key"
         found = _where(one, wrong, where)
         if found is not None:
             return found

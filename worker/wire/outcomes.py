@@ -28,11 +28,13 @@ class MessageOutcome(Shape, frozen=True):
 
 
 class MessageOutcomes(Shape, frozen=True):
-    """What became of a request by now: `Result` by address, `EndpointResult` by endpoint id.
-    `Settled` if nothing of it will change any more."""
+    """What became of a request by now: `Result` by address, `EndpointResult` by endpoint id,
+    and for SendUsersMessages `UserResult` by user and then by endpoint id. `Settled` if nothing of
+    it will change any more."""
 
     ApplicationId: str
     RequestId: str
     Settled: bool
     Result: dict[str, MessageOutcome]
     EndpointResult: dict[str, MessageOutcome]
+    UserResult: dict[str, dict[str, MessageOutcome]] | None = None

@@ -47,6 +47,16 @@ class MessageRequest(Shape, frozen=True):
     TraceId: str | None = None
 
 
+class SendUsersMessageRequest(Shape, frozen=True):
+    """The body of SendUsersMessages: one message for the endpoints of up to 100 users."""
+
+    MessageConfiguration: DirectMessageConfiguration
+    Users: dict[str, EndpointSendConfiguration]
+    Context: dict[str, str] | None = None
+    TemplateConfiguration: parts.TemplateConfiguration | None = None
+    TraceId: str | None = None
+
+
 class EndpointRequest(Shape, frozen=True):
     """What a caller says of an endpoint."""
 
@@ -61,3 +71,21 @@ class EndpointRequest(Shape, frozen=True):
     OptOut: str | None = None
     RequestId: str | None = None
     User: parts.EndpointUser | None = None
+
+
+class EndpointBatchItem(EndpointRequest, frozen=True):
+    """What a caller says of one endpoint of several."""
+
+    Id: str | None = None
+
+
+class EndpointBatchRequest(Shape, frozen=True):
+    """The body of UpdateEndpointsBatch."""
+
+    Item: list[EndpointBatchItem]
+
+
+class UpdateAttributesRequest(Shape, frozen=True):
+    """The body of RemoveAttributes: names, or patterns of names."""
+
+    Blacklist: list[str] | None = None

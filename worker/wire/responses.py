@@ -32,6 +32,14 @@ class MessageResponse(Shape, frozen=True):
     EndpointResult: dict[str, EndpointMessageResult] | None = None
 
 
+class SendUsersMessageResponse(Shape, frozen=True):
+    """The answer to SendUsersMessages, by user and then by endpoint id."""
+
+    ApplicationId: str
+    RequestId: str | None = None
+    Result: dict[str, dict[str, EndpointMessageResult]] | None = None
+
+
 class MessageBody(Shape, frozen=True):
     """The body of every error, and of operations that only say that they were accepted."""
 
@@ -57,3 +65,17 @@ class EndpointResponse(Shape, frozen=True):
     OptOut: str | None = None
     RequestId: str | None = None
     User: parts.EndpointUser | None = None
+
+
+class EndpointsResponse(Shape, frozen=True):
+    """A user's endpoints."""
+
+    Item: list[EndpointResponse]
+
+
+class AttributesResource(Shape, frozen=True):
+    """Which attributes RemoveAttributes has removed."""
+
+    ApplicationId: str
+    AttributeType: str
+    Attributes: list[str] | None = None

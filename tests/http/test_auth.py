@@ -1,0 +1,347 @@
+"""Who is let in with `auth` on, over real connections with real clients."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import boto3
+import msgspec
+import pytest
+from botocore import UNSIGNED
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from sqlalchemy import update
+
+from tests.http import api as api_
+from tests.http.api import SMS, bearer, head, message, read_head, signed
+from worker import store, vault
+from worker.store import tables
+
+OTHER = "0123456789abcdef0123456789abcdef"
+UNKNOWN = "The security token included in the request is invalid."
+WRONG = "The request signature we calculated does not match the signature you provided."
+
+
+JAVASCRIPT_SDK = "@aws-sdk/client-pinpoint"
+JAVASCRIPT = """
+const { PinpointClient, SendMessagesCommand } = require("@aws-sdk/client-pinpoint");
+const { url, keys, application, request } = JSON.parse(require("fs").readFileSync(0));
+async function send({ id, secret }) {
+  const credentials = { accessKeyId: id, secretAccessKey: secret, sessionToken: "a/token+=" };
+  const client = new PinpointClient(
+    { endpoint: url, region: "us-east-1", credentials, maxAttempts: 1 });
+  try {
+    const answer = await client.send(
+      new SendMessagesCommand({ ApplicationId: application, MessageRequest: request }));
+    return answer.MessageResponse.ApplicationId;
+  } catch (error) {
+    return `${error.name} ${error.$metadata.httpStatusCode}`;
+  }
+}
+Promise.all(keys.map(send)).then((told) => console.log(JSON.stringify(told)));
+"""
+
+
+@pytest.fixture
+def api(guarded):
+    return guarded
+
+
+def send(api, client, application=None):
+    return client.send_messages(
+        ApplicationId=application or api.application, MessageRequest=message(SMS)
+    )
+
+
+def refused(api, client, application=None):
+    """The code and the text with which boto3 is refused."""
+    before = api.stored()
+    with pytest.raises(ClientError) as caught:
+        send(api, client, application)
+    response = caught.value.response
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert api.stored() == before
+    return response["Error"]["Code"], response["Error"]["Message"]
+
+
+def test_boto3_with_its_key(api, issue):
+    client = api.boto3(key=issue())
+    assert send(api, client)["MessageResponse"]["ApplicationId"] == api.application
+    session = api.boto3(key=issue("ben"), token="a/session+token==")
+    assert send(api, session)["MessageResponse"]["ApplicationId"] == api.application
+    assert api.stored() == (2, 2)
+
+
+def test_boto3_with_a_key_that_is_not_its_own(api, issue):
+    key = issue()
+    assert refused(api, api.boto3()) == ("UnrecognizedClientException", UNKNOWN)
+    forged = dataclasses.replace(key, secret=issue("ben").secret)
+    code, text = refused(api, api.boto3(key=forged))
+    assert code == "InvalidSignatureException"
+    assert text.startswith(WRONG)
+
+
+def test_boto3_without_a_key(api):
+    config = Config(signature_version=UNSIGNED, proxies={}, retries={"total_max_attempts": 1})
+    client = boto3.client("pinpoint", endpoint_url=api.url, region_name="us-east-1", config=config)
+    assert refused(api, client) == (
+        "MissingAuthenticationTokenException",
+        "Missing Authentication Token",
+    )
+
+
+def test_a_refusal_has_pinpoints_shape(api):
+    answer = api.post(message(SMS))
+    assert answer.status == 403
+    assert answer.headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.json == {
+        "Message": "Missing Authentication Token",
+        "RequestID": answer.headers["x-amzn-RequestId"],
+    }
+
+
+def test_a_disabled_key_lets_nobody_in_after_seconds(api, issue, clock):
+    key = issue()
+    client = api.boto3(key=key)
+    send(api, client)
+    assert api.request("GET", f"{api.path}/{uuid4()}", headers=bearer(key)).status == 404
+    assert store.disable_key(api.runtime.db, key.id)
+    clock.ahead += timedelta(seconds=3)
+    assert refused(api, client) == ("UnrecognizedClientException", UNKNOWN)
+    answer = api.request("GET", f"{api.path}/{uuid4()}", headers=bearer(key))
+    assert (answer.status, answer.json["Message"]) == (403, UNKNOWN)
+
+
+def test_a_new_key_lets_its_owner_in_at_once(api, issue):
+    key = store.IssuedKey("SPAKAAAABBBBCCCCDDDD", "secret", "token")
+    assert refused(api, api.boto3(key=key))[0] == "UnrecognizedClientException"
+    send(api, api.boto3(key=issue()))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "says"),
+    [
+        (5.5, "Signature expired: "),
+        (-5.5, "Signature not yet current: "),
+        (4.5, None),
+        (-4.5, None),
+    ],
+)
+def test_clocks_that_disagree(api, issue, clock, minutes, says):
+    client = api.boto3(key=issue())
+    clock.ahead = timedelta(minutes=minutes)
+    if says is None:
+        send(api, client)
+        return
+    code, text = refused(api, client)
+    assert code == "InvalidSignatureException"
+    assert text.startswith(says)
+
+
+def test_a_captured_request_is_worth_nothing_later_or_changed(api, issue, clock):
+    """Within the window the idempotency record answers a repetition."""
+    body = json.dumps(message(SMS)).encode()
+    given = {"amz-sdk-invocation-id": str(uuid4()), "Content-Type": "application/json"}
+    headers = signed(api, issue(), "POST", api.path, body, headers=given)
+    first, second = (api.request("POST", api.path, body, headers) for _ in range(2))
+    assert (first.status, second.status) == (200, 200)
+    assert first.json == second.json
+    tampered = api.request("POST", api.path, body.replace(b"hello", b"hullo"), headers)
+    assert tampered.headers["x-amzn-ErrorType"] == "InvalidSignatureException"
+    elsewhere = api.request("POST", api.path.replace(api.application, OTHER), body, headers)
+    assert elsewhere.headers["x-amzn-ErrorType"] == "InvalidSignatureException"
+    clock.ahead = timedelta(minutes=6)
+    late = api.request("POST", api.path, body, headers)
+    assert late.json["Message"].startswith("Signature expired: ")
+    assert api.stored() == (1, 1)
+
+
+def test_a_bearer_token(api, issue):
+    key = issue()
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} {key.token}"}
+        assert api.post(message(SMS), headers).status == 200
+    for wrong in (f"Bearer {key.token}x", "Bearer ", "Bearer", f"Bearer {key.secret}"):
+        answer = api.post(message(SMS), {"Authorization": wrong})
+        assert answer.status == 403
+        assert answer.headers["x-amzn-ErrorType"] == "UnrecognizedClientException"
+    assert api.post(message(SMS), {"Authorization": f"Basic {key.token}"}).status == 403
+    assert api.stored() == (2, 2)
+
+
+def test_a_presigned_url(api, issue, clock):
+    key = issue()
+    asked = api.post(message(SMS), bearer(key)).json["RequestId"]
+    request = AWSRequest("GET", f"{api.url}{api.path}/{asked}")
+    credentials = Credentials(key.id, key.secret)
+    SigV4QueryAuth(credentials, "mobiletargeting", "us-east-1", expires=3600).add_auth(request)
+    parts = urlsplit(request.url)
+    path = f"{parts.path}?{parts.query}"
+    clock.ahead = timedelta(minutes=59)
+    assert api.request("GET", path).json["RequestId"] == asked
+    assert api.request("HEAD", path).status == 403
+    clock.ahead = timedelta(minutes=61)
+    assert api.request("GET", path).headers["x-amzn-ErrorType"] == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/"])
+def test_load_balancers_need_no_key(api, path):
+    assert api.request("GET", path).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/v1/nothing"), ("POST", "/healthz/x"), ("GET", "//healthz")],
+)
+def test_nothing_else_is_told_without_a_key(api, method, path):
+    answer = api.request(method, path)
+    assert answer.headers["x-amzn-ErrorType"] == "MissingAuthenticationTokenException"
+
+
+def test_a_preflight_needs_no_key(api):
+    answer = api.request("OPTIONS", api.path)
+    assert (answer.status, answer.body) == (200, b"")
+    assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_of_a_stranger_no_body_is_read(api):
+    """The answer comes although the body never does."""
+    with api.line() as line:
+        line.sendall(head(f"POST {api.path} HTTP/1.1", "Content-Length: 7000000"))
+        assert read_head(line).startswith("HTTP/1.1 403")
+
+
+def test_a_body_is_bounded_before_it_is_checked(api, issue):
+    headers = signed(api, issue(), "POST", api.path, b"x")
+    with api.line() as line:
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        length = f"Content-Length: {7 * 1024 * 1024 + 1}"
+        line.sendall(head(f"POST {api.path} HTTP/1.1", *lines, length))
+        assert read_head(line).startswith("HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        b"AWS4-HMAC-SHA256",
+        b"AWS4-HMAC-SHA256 Credential=\xff/\xfe/\xfd/x/y, SignedHeaders=host, Signature=0",
+        b"AWS4-HMAC-SHA256 " + b"Credential=a," * 500,
+        b"Bearer \xff\xfe",
+        b"\xed\xa0\x80",
+    ],
+)
+def test_nonsense_is_the_callers_mistake(api, authorization, caplog):
+    headers = {"Authorization": authorization, "X-Amz-Date": "20261123T143000Z"}
+    assert api.post(message(SMS), headers).status == 403
+    assert not api_.logged(caplog)
+
+
+def test_the_aws_cli(api, issue, tmp_path):
+    key = issue()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_ACCESS_KEY_ID": key.id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "awscli", "pinpoint", "send-messages"),
+            *("--endpoint-url", api.url, "--application-id", api.application),
+            *("--message-request", json.dumps(message(SMS))),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["MessageResponse"]["ApplicationId"] == api.application
+
+
+def test_the_javascript_sdk(api, issue):
+    """Where node is and finds the package, from a NODE_PATH for example."""
+    node = shutil.which("node")
+    found = node and subprocess.run(
+        [node, "-e", f"require.resolve('{JAVASCRIPT_SDK}')"], capture_output=True, check=False
+    )
+    if not found or found.returncode != 0:
+        pytest.skip(f"node or its package {JAVASCRIPT_SDK} is not here")
+    right = issue()
+    wrong = dataclasses.replace(right, secret="wrong")
+    given = {"url": api.url, "keys": [dataclasses.asdict(one) for one in (right, wrong)]}
+    given |= {"application": api.application, "request": message(SMS)}
+    told = subprocess.run(
+        [node, "-e", JAVASCRIPT],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout) == [api.application, "InvalidSignatureException 403"]
+
+
+def test_secrets_are_in_no_log_and_not_in_the_database(api, issue, caplog):
+    caplog.set_level(logging.DEBUG)
+    key = issue()
+    body = json.dumps(message(SMS)).encode()
+    headers = signed(api, key, "POST", api.path, body)
+    assert api.request("POST", api.path, body, headers).status == 200
+    assert api.request("POST", api.path, b"{}", headers).status == 403
+    assert api.post(message(SMS), bearer(key)).status == 200
+    ours = "".join(
+        one.getMessage() for one in caplog.records if one.name.startswith(("worker", "uvicorn"))
+    )
+    signature = headers["Authorization"].split("Signature=")[1]
+    file = Path(api.runtime.db.engine.url.database)
+    kept = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
+    for secret in (key.secret, key.token, signature):
+        assert secret not in ours
+        assert secret.encode() not in kept
+    assert key.id.encode() in kept
+    assert key.secret not in repr(key)
+    assert key.token not in repr(key)
+
+
+def test_a_secret_that_does_not_open_is_ours_and_tells_nothing(api, issue, caplog):
+    """As when SENDPOINT_SECRET_KEYS is another one's."""
+    key = issue()
+    with api.runtime.db.engine.begin() as connection:
+        strange = vault.Vault(vault.parse(vault.new_key())).seal(b"x", place="elsewhere")
+        connection.execute(update(tables.access_key).values(secret=strange))
+    answer = api.request("GET", "/", headers=signed(api, key, "GET", "/"))
+    assert answer.status == 500
+    (entry,) = api_.logged(caplog)
+    assert f"Request {answer.json['RequestID']}: ValueError" in entry.getMessage()
+    assert key.secret not in caplog.text
+
+
+def test_allow_from_bounds_who_may_sign_too(settings, tmp_path):
+    elsewhere = msgspec.structs.replace(
+        settings,
+        auth=True,
+        allow_from=("10.0.0.0/8",),
+        secret_keys_file=str(tmp_path / "secret.keys"),
+    )
+    with api_.served(elsewhere) as closed:
+        key = store.create_key(closed.runtime.db, "ann")
+        answer = closed.post(message(SMS), bearer(key))
+    assert (answer.status, answer.headers["x-amzn-ErrorType"]) == (403, "ForbiddenException")

@@ -1,0 +1,73 @@
+"""Tags of applications, through boto3 and with ARNs as other clients write them."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+ARN = "arn:aws:mobiletargeting:eu-west-1:123456789012:apps/{}"
+
+
+def test_tags_are_set_told_and_taken_away(api):
+    client = api.boto3()
+    arn = client.get_app(ApplicationId=api.application)["ApplicationResponse"]["Arn"]
+    answer = client.tag_resource(
+        ResourceArn=arn, TagsModel={"tags": {"team": "red", "stage": "test", "x": "y"}}
+    )
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    client.tag_resource(ResourceArn=arn, TagsModel={"tags": {"team": "blue"}})
+    answer = client.untag_resource(ResourceArn=arn, TagKeys=["x", "never there"])
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    told = client.list_tags_for_resource(ResourceArn=arn)["TagsModel"]
+    assert told == {"tags": {"team": "blue", "stage": "test"}}
+    assert client.get_app(ApplicationId=api.application)["ApplicationResponse"]["tags"] == {
+        "team": "blue",
+        "stage": "test",
+    }
+
+
+@pytest.mark.parametrize("safe", ["", "/", ":/"])
+def test_an_arn_may_be_quoted_or_not(api, safe):
+    path = f"/v1/tags/{quote(ARN.format(api.application), safe=safe)}"
+    assert api.request("POST", path, json.dumps({"tags": {"a": "b"}})).status == 204
+    answer = api.request("GET", path)
+    assert (answer.status, answer.json) == (200, {"tags": {"a": "b"}})
+    gone = api.request("DELETE", f"{path}?tagKeys=a&tagKeys=c")
+    assert (gone.status, gone.body) == (204, b"")
+    assert api.request("GET", path).json == {"tags": {}}
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "nonsense",
+        ARN.format("0" * 32),
+        "arn:aws:mobiletargeting:eu-west-1:123456789012:apps",
+        "arn:aws:mobiletargeting:eu-west-1:123456789012:templates/hello/EMAIL",
+        "arn:aws:s3:::bucket",
+        ARN.format("\0"),
+    ],
+)
+def test_an_arn_of_nothing(api, arn):
+    client = api.boto3()
+    for operation, arguments in (
+        (client.list_tags_for_resource, {}),
+        (client.tag_resource, {"TagsModel": {"tags": {"a": "b"}}}),
+        (client.untag_resource, {"TagKeys": ["a"]}),
+    ):
+        with pytest.raises(client.exceptions.NotFoundException, match="Resource not found"):
+            operation(ResourceArn=arn, **arguments)
+
+
+def test_there_is_a_limit(api):
+    client, arn = api.boto3(), ARN.format(api.application)
+    client.tag_resource(ResourceArn=arn, TagsModel={"tags": {f"k{n}": "v" for n in range(50)}})
+    client.tag_resource(ResourceArn=arn, TagsModel={"tags": {"k0": "w" * 256}})
+    with pytest.raises(Exception, match="tags: would be more than 50") as caught:
+        client.tag_resource(ResourceArn=arn, TagsModel={"tags": {"k50": "v"}})
+    assert isinstance(caught.value, client.exceptions.BadRequestException)
+    for tags in ({"": "v"}, {"AWS:x": "v"}, {"k": "v" * 257}, {"k" * 129: "v"}, {"k": "\0"}):
+        with pytest.raises(client.exceptions.BadRequestException):
+            client.tag_resource(ResourceArn=arn, TagsModel={"tags": tags})
+    with pytest.raises(client.exceptions.BadRequestException, match="tagKeys"):
+        client.untag_resource(ResourceArn=arn, TagKeys=[])

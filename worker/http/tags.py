@@ -1,0 +1,93 @@
+"""Tags of applications, by ARN."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from worker import store, wire
+from worker.http import answers, body, path
+from worker.http.edge import Edge, resource
+from worker.runtime import Runtime
+
+MAX_TAGS = 50  # Pinpoint
+MAX_KEY = 128  # Pinpoint: characters
+MAX_VALUE = 256  # Pinpoint: characters
+
+_PREFIX = "arn:aws:mobiletargeting:us-east-1:000000000000:apps/"
+_ARN = re.compile(r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[0-9]+:apps/(?P<id>[^/]+)")
+
+
+def routes(edge: Edge) -> list[Route]:
+    """The routes of this module. A client may leave the slash in the ARN as it is."""
+    return [resource(edge, "/v1/tags/{resource_arn:path}", GET=list_, POST=tag, DELETE=untag)]
+
+
+def arn(application_id: str) -> str:
+    """The ARN of an application. Region and account are made up; in what callers send, any do."""
+    return f"{_PREFIX}{application_id}"
+
+
+def check(tags: Mapping[str, str]) -> None:
+    """`BadRequest` for tags that Pinpoint would not take."""
+    if len(tags) > MAX_TAGS:
+        raise wire.BadRequest(f"tags: are more than {MAX_TAGS}")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= MAX_KEY or key.lower().startswith("aws:"):
+            raise wire.BadRequest(
+                f"tags: a key must have 1 to {MAX_KEY} characters and not begin with aws:"
+            )
+        if len(value) > MAX_VALUE:
+            raise wire.BadRequest(f"tags: a value has more than {MAX_VALUE} characters")
+
+
+async def list_(edge: Edge, request: Request) -> Response:
+    """Pinpoint's ListTagsForResource."""
+    found = await edge.run(store.find_application, edge.runtime.db, _application_id(request))
+    if found is None:
+        raise wire.NotFound("Resource not found")
+    return answers.json(wire.TagsModel(tags=dict(found.tags)))
+
+
+async def tag(edge: Edge, request: Request) -> Response:
+    """Pinpoint's TagResource: 204."""
+    content = await body.read(request)
+    await edge.run(_tag, edge.runtime, _application_id(request), content)
+    return Response(status_code=204)
+
+
+async def untag(edge: Edge, request: Request) -> Response:
+    """Pinpoint's UntagResource: 204, also for keys that are not there."""
+    keys = request.query_params.getlist("tagKeys")
+    if not keys:
+        raise wire.BadRequest("tagKeys: at least one is required")
+    await edge.run(_change, edge.runtime, _application_id(request), {}, keys)
+    return Response(status_code=204)
+
+
+def _tag(runtime: Runtime, application_id: str, content: bytes) -> None:
+    request = wire.decode(content, wire.TagsModel)
+    wire.storable(request)
+    check(request.tags)
+    _change(runtime, application_id, request.tags, ())
+
+
+def _change(
+    runtime: Runtime, application_id: str, put: Mapping[str, str], remove: list[str] | tuple[()]
+) -> None:
+    changed = store.change_tags(runtime.db, application_id, put=put, remove=remove, most=MAX_TAGS)
+    if changed is None:
+        raise wire.NotFound("Resource not found")
+    if not changed:
+        raise wire.BadRequest(f"tags: would be more than {MAX_TAGS}")
+
+
+def _application_id(request: Request) -> str:
+    found = _ARN.fullmatch(path.segment(request, "resource_arn"))
+    if found is None:
+        raise wire.NotFound("Resource not found")
+    return found["id"]

@@ -1,0 +1,50 @@
+"""What planning needs to know of an application, from its database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from worker import plan, store, wire
+from worker.runtime import Runtime
+
+
+def of_message(
+    runtime: Runtime, application_id: str, request: wire.MessageRequest
+) -> plan.Directory:
+    """For SendMessages. `NotFound` for an unknown application."""
+    channels = _enabled(runtime, application_id)
+    endpoints = store.endpoints(runtime.db, application_id, request.Endpoints or ())
+    addresses = plan.lookups(request) | _addresses(endpoints.values())
+    return plan.Directory(
+        application_id=application_id,
+        endpoints=endpoints,
+        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
+        channels=channels,
+    )
+
+
+def of_users(
+    runtime: Runtime, application_id: str, request: wire.SendUsersMessageRequest
+) -> plan.Directory:
+    """For SendUsersMessages: the users' endpoints too. `NotFound` likewise."""
+    channels = _enabled(runtime, application_id)
+    users = store.user_endpoints(runtime.db, application_id, request.Users)
+    addresses = _addresses(one for endpoints in users.values() for one in endpoints)
+    return plan.Directory(
+        application_id=application_id,
+        endpoints={},
+        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
+        channels=channels,
+        users=users,
+    )
+
+
+def _enabled(runtime: Runtime, application_id: str) -> frozenset[str]:
+    channels = runtime.channels.enabled(application_id)
+    if channels is None:
+        raise wire.NotFound("Resource not found")
+    return channels
+
+
+def _addresses(endpoints: Iterable[wire.EndpointResponse]) -> set[tuple[str, str]]:
+    return {(str(one.ChannelType), one.Address) for one in endpoints if one.Address}

@@ -1,0 +1,89 @@
+"""What there is to know of a phone number from its digits alone, from Google's metadata."""
+
+from __future__ import annotations
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberType, carrier, geocoder, timezone
+
+from worker import wire
+
+_TYPES = {
+    PhoneNumberType.MOBILE: ("MOBILE", 0),
+    # Nobody can tell from the digits in North America. It gets what an SMS may be tried on.
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: ("MOBILE", 0),
+    PhoneNumberType.FIXED_LINE: ("LANDLINE", 1),
+    PhoneNumberType.VOIP: ("VOIP", 2),
+}
+_INVALID = ("INVALID", 3)
+_OTHER = ("OTHER", 4)
+_MAX_LENGTH = 100
+_NOWHERE = "Etc/Unknown"
+_NORTH_AMERICA = 1
+
+
+def validate(request: wire.NumberValidateRequest) -> wire.NumberValidateResponse:
+    """Pinpoint's PhoneNumberValidate. `BadRequest` without a number or for an unknown country; a
+    number that is none is INVALID.
+
+    AWS asked the carriers' databases. Here a number that was ported keeps its old carrier, and
+    nothing says PREPAID, County or ZipCode.
+    """
+    text, country = request.PhoneNumber or "", (request.IsoCountryCode or "").upper() or None
+    if not text.strip() or len(text) > _MAX_LENGTH:
+        raise wire.BadRequest(f"PhoneNumber: must have 1 to {_MAX_LENGTH} characters")
+    if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
+        raise wire.BadRequest("IsoCountryCode: must be a country of ISO 3166-1, such as US")
+    number = _parsed(text, country)
+    if number is None:
+        return wire.NumberValidateResponse(
+            OriginalCountryCodeIso2=country,
+            OriginalPhoneNumber=text,
+            PhoneType=_INVALID[0],
+            PhoneTypeCode=_INVALID[1],
+        )
+    return _told(number, text, country)
+
+
+def _parsed(text: str, country: str | None) -> PhoneNumber | None:
+    """The number. Without a country, one without its + is taken to begin with a country code."""
+    if country is None and not text.lstrip().startswith("+"):
+        text = f"+{text.lstrip()}"
+    try:
+        return phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _told(number: PhoneNumber, text: str, country: str | None) -> wire.NumberValidateResponse:
+    valid = phonenumbers.is_valid_number(number)
+    kind, code = _INVALID
+    if valid:
+        kind, code = _TYPES.get(phonenumbers.number_type(number), _OTHER)
+    region = phonenumbers.region_code_for_number(number)
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    where = geocoder.country_name_for_number(number, "en")
+    zones = [one for one in timezone.time_zones_for_number(number) if one != _NOWHERE]
+    return wire.NumberValidateResponse(
+        Carrier=(carrier.name_for_valid_number(number, "en") or None) if valid else None,
+        City=_city(number, where) if valid else None,
+        CleansedPhoneNumberE164=e164,
+        CleansedPhoneNumberNational=phonenumbers.national_significant_number(number),
+        Country=where or None,
+        CountryCodeIso2=region,
+        CountryCodeNumeric=str(number.country_code),
+        OriginalCountryCodeIso2=country,
+        OriginalPhoneNumber=text,
+        PhoneType=kind,
+        PhoneTypeCode=code,
+        Timezone=zones[0] if valid and zones else None,
+    )
+
+
+def _city(number: PhoneNumber, country: str) -> str | None:
+    """Where the number is from, if that is known closer than by its country. In North America it
+    is "Seattle, WA", or only a state."""
+    place: str = geocoder.description_for_valid_number(number, "en")
+    city, comma, _ = place.partition(", ")
+    if not city or place == country or (number.country_code == _NORTH_AMERICA and not comma):
+        return None
+    return city

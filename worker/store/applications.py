@@ -1,0 +1,149 @@
+"""Applications: their names, tags and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from worker.store.database import Database
+from worker.store.tables import application
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    id: str
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSettings:
+    """What UpdateApplicationSettings was told, in Pinpoint's words, and when; None if never."""
+
+    values: Mapping[str, Any]
+    modified_at: datetime | None
+
+
+def create_application(
+    db: Database,
+    name: str,
+    *,
+    application_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Application:
+    """Store a new application. Its id is 32 lower-case hex digits, as Pinpoint's are."""
+    new = Application(application_id or uuid4().hex, name, dict(tags or {}))
+    with db.engine.begin() as connection:
+        created = connection.execute(
+            insert(application)
+            .values(id=new.id, name=new.name, tags=new.tags, created_at=db.after(0))
+            .returning(application.c.created_at)
+        ).scalar_one()
+    return replace(new, created_at=created)
+
+
+def applications(db: Database) -> list[Application]:
+    """Every application, by name."""
+    with db.reading() as connection:
+        found = connection.execute(select(application).order_by(application.c.name))
+        return [_application(one) for one in found]
+
+
+def application_page(db: Database, *, after: str, size: int) -> list[Application]:
+    """The next applications by id, so many at most, whose ids come after `after`."""
+    statement = select(application).where(application.c.id > after)
+    with db.reading() as connection:
+        found = connection.execute(statement.order_by(application.c.id).limit(size))
+        return [_application(one) for one in found]
+
+
+def find_application(db: Database, application_id: str) -> Application | None:
+    """The application of this id, if there is one."""
+    with db.reading() as connection:
+        found = connection.execute(select(application).where(_is(application_id))).first()
+    return None if found is None else _application(found)
+
+
+def has_application(db: Database, application_id: str) -> bool:
+    """Whether there is such an application."""
+    with db.reading() as connection:
+        found = connection.execute(select(application.c.id).where(_is(application_id)))
+        return found.first() is not None
+
+
+def delete_application(db: Database, application_id: str) -> Application | None:
+    """Delete an application with its channels, endpoints and opt-outs, and say what it was. Its
+    requests and what became of them stay; messages that wait find no channel any more."""
+    with db.engine.begin() as connection:
+        found = connection.execute(
+            delete(application).where(_is(application_id)).returning(application)
+        ).first()
+    return None if found is None else _application(found)
+
+
+def change_tags(
+    db: Database,
+    application_id: str,
+    *,
+    put: Mapping[str, str] | None = None,
+    remove: Collection[str] = (),
+    most: int,
+) -> bool | None:
+    """Set and remove tags. False, with nothing changed, if there would be more than `most`; None
+    if there is no such application."""
+    with db.engine.begin() as connection:
+        found = connection.execute(
+            select(application.c.tags).where(_is(application_id)).with_for_update()
+        ).first()
+        if found is None:
+            return None
+        kept = {key: value for key, value in found.tags.items() if key not in remove}
+        tags = {**kept, **(put or {})}
+        if len(tags) > most:
+            return False
+        connection.execute(update(application).where(_is(application_id)).values(tags=tags))
+    return True
+
+
+def application_settings(db: Database, application_id: str) -> ApplicationSettings | None:
+    """The application's settings; None if there is no such application."""
+    with db.reading() as connection:
+        found = connection.execute(
+            select(application.c.settings, application.c.settings_modified_at).where(
+                _is(application_id)
+            )
+        ).first()
+    return None if found is None else ApplicationSettings(found[0] or {}, found[1])
+
+
+def change_application_settings(
+    db: Database, application_id: str, new: Mapping[str, Any]
+) -> ApplicationSettings | None:
+    """Replace those of the settings that are given; None if there is no such application."""
+    with db.engine.begin() as connection:
+        found = connection.execute(
+            select(application.c.settings).where(_is(application_id)).with_for_update()
+        ).first()
+        if found is None:
+            return None
+        changed = connection.execute(
+            update(application)
+            .where(_is(application_id))
+            .values(settings={**(found.settings or {}), **new}, settings_modified_at=db.after(0))
+            .returning(application.c.settings, application.c.settings_modified_at)
+        ).one()
+    return ApplicationSettings(*changed)
+
+
+def _is(application_id: str) -> Any:
+    return application.c.id == application_id
+
+
+def _application(one: Row[Any]) -> Application:
+    return Application(one.id, one.name, one.tags, one.created_at)

@@ -1,0 +1,27 @@
+"""PhoneNumberValidate."""
+
+from __future__ import annotations
+
+from worker.wire.parts import Shape
+
+
+class NumberValidateRequest(Shape, frozen=True):
+    IsoCountryCode: str | None = None
+    PhoneNumber: str | None = None
+
+
+class NumberValidateResponse(Shape, frozen=True):
+    Carrier: str | None = None
+    City: str | None = None
+    CleansedPhoneNumberE164: str | None = None
+    CleansedPhoneNumberNational: str | None = None
+    Country: str | None = None
+    CountryCodeIso2: str | None = None
+    CountryCodeNumeric: str | None = None
+    County: str | None = None
+    OriginalCountryCodeIso2: str | None = None
+    OriginalPhoneNumber: str | None = None
+    PhoneType: str | None = None
+    PhoneTypeCode: int | None = None
+    Timezone: str | None = None
+    ZipCode: str | None = None

@@ -1,0 +1,87 @@
+"""Pinpoint's limits for message templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from worker.wire import limits, templates
+from worker.wire.errors import BadRequest
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_MOST: Mapping[str, int] = {"EMAIL": 600_000, "SMS": 1_600, "VOICE": 10_000}
+_MOST_OF_PART: Mapping[str, int] = {
+    "ADM": 6_000,
+    "APNS": 4_000,
+    "Baidu": 4_000,
+    "Default": 4_000,
+    "GCM": 4_000,
+}
+_MOST_DESCRIPTION = 500
+_MOST_HEADERS = 15
+
+TemplateRequest = (
+    templates.EmailTemplateRequest
+    | templates.SMSTemplateRequest
+    | templates.PushNotificationTemplateRequest
+    | templates.VoiceTemplateRequest
+)
+
+
+def check_template_name(name: str) -> None:
+    """`BadRequest` for a name that no template may have."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            "TemplateName: must be 1 to 128 letters, digits, underscores and hyphens, and start "
+            "with a letter or a digit"
+        )
+
+
+def check_template(request: TemplateRequest) -> None:
+    """`BadRequest` that names the member that breaks a limit."""
+    limits.storable(request)
+    _within(request.TemplateDescription, _MOST_DESCRIPTION, "TemplateDescription")
+    if request.DefaultSubstitutions:
+        _check_defaults(request.DefaultSubstitutions)
+    match request:
+        case templates.EmailTemplateRequest():
+            parts = (request.Subject, request.TextPart, request.HtmlPart)
+            _within("".join(part or "" for part in parts), _MOST["EMAIL"], "Subject and parts")
+            if len(request.Headers or ()) > _MOST_HEADERS:
+                raise BadRequest(f"Headers: there can be at most {_MOST_HEADERS}")
+        case templates.PushNotificationTemplateRequest():
+            for name, most in _MOST_OF_PART.items():
+                _within(_texts(getattr(request, name)), most, name)
+        case templates.SMSTemplateRequest():
+            _within(request.Body, _MOST["SMS"], "Body")
+        case _:
+            _within(request.Body, _MOST["VOICE"], "Body")
+
+
+def _texts(part: Any) -> str:
+    """What a push template's part says, which is what counts."""
+    values = msgspec.structs.asdict(part) if part is not None else {}
+    return "".join(value for name, value in values.items() if value and name != "Action")
+
+
+def _within(text: str | None, most: int, member: str) -> None:
+    if text and len(text) > most:
+        raise BadRequest(f"{member}: {len(text)} characters are more than {most}")
+
+
+def _check_defaults(text: str) -> None:
+    try:
+        values = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(map(_is_plain, values.values())):
+        raise BadRequest("DefaultSubstitutions: must be a JSON object of names and texts")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(one, str) for one in value)
+    return value is None or isinstance(value, str | int | float)
