@@ -7,10 +7,10 @@ import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import aiohttp.abc
 import yarl
 
 from adapters.contract import Outcome, indeterminate, temporary
@@ -20,12 +20,25 @@ _BODY_LIMIT = 64 * 1024
 
 @dataclass(slots=True)
 class Progress:
-    """Whether the request has been written to its connection, so that the peer may act on it.
-
-    A session of `session` keeps it for the request whose `trace_request_ctx` it is.
-    """
+    """Whether the request has been written to its connection, so that the peer may act on it; told
+    by the `Body` of the request."""
 
     left: bool = False
+
+
+class Body(aiohttp.BytesPayload):
+    """A request's body, which notes in `progress` that the request leaves. aiohttp writes the
+    headers together with it. (Its tracing says it too, at a tenth of the cost of a request.)"""
+
+    def __init__(self, content: bytes, progress: Progress) -> None:
+        super().__init__(content)
+        self._progress = progress
+
+    async def write_with_length(
+        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._progress.left = True
+        await super().write_with_length(writer, content_length)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +85,9 @@ class Client:
             async with asyncio.timeout_at(deadline):
                 response = await self._session.post(
                     url,
-                    data=data,
+                    data=Body(data, progress),
                     headers={**headers, "Accept-Encoding": "identity"},
                     allow_redirects=False,
-                    trace_request_ctx=progress,
                 )
         except (aiohttp.ClientError, OSError, ValueError) as trouble:
             return self._no_answer(trouble, left=progress.left)
@@ -116,15 +128,12 @@ def session(
     connections: int,
     socket_factory: Callable[[tuple[Any, ...]], socket.socket] | None = None,
 ) -> aiohttp.ClientSession:
-    """A session that keeps no cookies and no time, follows no proxies of the environment, and
-    tells each request's `Progress`. It belongs to the running loop."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_has_left)
+    """A session that keeps no cookies and no time, and follows no proxies of the environment. It
+    belongs to the running loop."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, socket_factory=socket_factory),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),  # the deadline is the caller's
-        trace_configs=[trace],
         auto_decompress=False,
     )
 
@@ -143,9 +152,3 @@ async def body(response: aiohttp.ClientResponse, deadline: float) -> bytes:
         pass
     response.release()  # which closes the connection if there is more to come
     return content
-
-
-async def _has_left(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
-) -> None:
-    context.trace_request_ctx.left = True

@@ -89,17 +89,16 @@ class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without
         if auth is not None:
             headers["Authorization"] = aiohttp.encode_basic_auth(*auth)
         try:
-            body = urlencode(data, doseq=True).encode() if data else None
+            body = urlencode(data, doseq=True).encode() if data else b""
             async with (
                 asyncio.timeout_at(_deadline.get() or now + (timeout or _SECONDS)),
                 self._opened().request(
                     method,
                     uri,
                     params=params,
-                    data=body,
+                    data=http.Body(body, progress),
                     headers=headers,
                     allow_redirects=allow_redirects,
-                    trace_request_ctx=progress,
                 ) as response,
             ):
                 text = (await response.read()).decode()  # JSON is UTF-8, RFC 8259

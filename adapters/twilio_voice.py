@@ -77,7 +77,6 @@ class TwilioVoice:
             base_url=base_url,
             connections=connections,
         )
-        self._calls = self._client.calls
 
     async def send(self, delivery: Delivery) -> Outcome:
         """One POST, never repeated: Twilio cannot recognise a repetition."""
@@ -89,7 +88,7 @@ class TwilioVoice:
             return request
         try:
             with twilio_http.deadline(delivery.timeout):
-                call = await self._calls.create_async(**request)
+                sid = await twilio_account.create(self._client, "Calls", request)
         except twilio_http.NoAnswer as trouble:
             return twilio_account.unanswered(trouble)
         except twilio_http.Refused as refused:
@@ -97,9 +96,9 @@ class TwilioVoice:
                 refused,
                 BY_CODE,
                 named_sender=bool(message.origination_number),
-                hidden=(self._secret, delivery.address, message.body, request["twiml"]),
+                hidden=(self._secret, delivery.address, message.body, request["Twiml"]),
             )
-        return twilio_account.accepted(call.sid)
+        return twilio_account.accepted(sid)
 
     async def find(self, delivery: Delivery) -> Outcome | None:
         """What `send` would have said, for an attempt whose answer was lost; None if it is unknown.
@@ -116,8 +115,8 @@ class TwilioVoice:
         try:
             with twilio_http.deadline(delivery.timeout):
                 # Not by StartTime: a call that waits at Twilio has none yet.
-                page = await self._calls.page_async(
-                    to=request["to"], from_=request["from_"], page_size=_NEWEST
+                page = await self._client.calls.page_async(
+                    to=request["To"], from_=request["From"], page_size=_NEWEST
                 )
             sids = [
                 listed.sid
@@ -148,9 +147,9 @@ class TwilioVoice:
         words = _twiml(message)
         if isinstance(words, Outcome):
             return words
-        request = {"to": number, "from_": origination, "twiml": words, "timeout": self._ring}
+        request = {"To": number, "From": origination, "Twiml": words, "Timeout": self._ring}
         if self._callback:
-            request["status_callback"] = self._callback + delivery.id
+            request["StatusCallback"] = self._callback + delivery.id
         return request
 
 

@@ -157,10 +157,9 @@ class Webhook:
             )
         return await self._session.post(
             self._url,
-            data=body,
+            data=http.Body(body, progress),
             headers=headers,
             allow_redirects=False,
-            trace_request_ctx=progress,
         )
 
     def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:

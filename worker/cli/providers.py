@@ -9,13 +9,16 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from adapters.doubles.plays import Received
-from adapters.doubles.stand import Stand, stand
 from worker import store
 from worker.cli import session, show
+
+if TYPE_CHECKING:
+    from adapters.doubles.plays import Received
+    from adapters.doubles.stand import Stand
 
 PROVIDER = "double"
 """What the doubles are called among a channel's providers."""
@@ -53,6 +56,8 @@ async def _run(
     used: Callable[[Stand], AbstractContextManager[None]], ready_file: Path | None
 ) -> None:
     """Run the doubles until a signal comes. Their settings are in use for the block of `used`."""
+    from adapters.doubles.stand import stand  # noqa: PLC0415  # slow, and no other command's
+
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
