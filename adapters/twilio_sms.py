@@ -12,7 +12,6 @@ has them registered with the sender. Nor has MessageType: it is a property of th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import yarl
@@ -37,12 +36,6 @@ _LONGEST_VALIDITY = 36_000
 _NEWEST = 50
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _SENDER_ID = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 +_&-]{1,11}")
-
-_GSM_EXTENSION = frozenset("^{}\\[~]|€\f")  # 3GPP TS 23.038; each takes two
-_GSM = _GSM_EXTENSION.union(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
 
 
 class TwilioSms:
@@ -166,27 +159,6 @@ class TwilioSms:
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         return {"To": number, "Body": message.body, **sender, **chosen}
-
-
-def parts(text: str) -> int:
-    """How many messages a phone network makes of a text: 160 GSM characters or 70 others fit one,
-    153 or 67 each of several. A character that takes two places is not cut in half."""
-    if _GSM.issuperset(text):
-        sizes, alone, each = [1 + (char in _GSM_EXTENSION) for char in text], 160, 153
-    else:
-        sizes, alone, each = [1 + (char > "\uffff") for char in text], 70, 67
-    if sum(sizes) <= alone:
-        return 1
-    return 1 + sum(_cuts(sizes, each))
-
-
-def _cuts(sizes: list[int], each: int) -> Iterator[bool]:
-    """For each character, whether it begins another part."""
-    room = each
-    for size in sizes:
-        full = size > room
-        room = (each if full else room) - size
-        yield full
 
 
 def _message_sender(message: Sms) -> dict[str, str | None]:

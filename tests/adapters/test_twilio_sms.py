@@ -13,8 +13,9 @@ import pytest
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outcome
 from adapters.doubles import twilio
 from adapters.doubles.stage import Answer as Said
+from adapters.gsm import parts
 from adapters.messages import Sms, Voice
-from adapters.twilio_sms import BY_CODE, TwilioSms, parts
+from adapters.twilio_sms import BY_CODE, TwilioSms
 from tests.contracts.adapter import AdapterContract, Answer
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters import gsm
 from adapters.messages import Custom, Sms, Voice
 from worker import wire
 from worker.render import content, errors, substitute
@@ -14,12 +15,6 @@ _OTHER_CHARACTERS = 630
 
 _NO_SMS = wire.SMSMessage()
 _NO_VOICE = wire.VoiceMessage()
-
-_GSM_EXTENSION = "^{}\\[~]|€\f"  # 3GPP TS 23.038; each takes two
-_GSM = frozenset(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà" + _GSM_EXTENSION
-)
 
 
 def sms(
@@ -121,6 +116,4 @@ def _too_long(body: str) -> bool:
     """Other than GSM text is counted as phones carry it, in UTF-16: an emoji takes two."""
     if len(body) * 2 <= _OTHER_CHARACTERS:
         return False
-    if _GSM.issuperset(body):
-        return len(body) + sum(map(body.count, _GSM_EXTENSION)) > _GSM_CHARACTERS
-    return len(body.encode("utf-16-le")) // 2 > _OTHER_CHARACTERS
+    return gsm.length(body) > (_GSM_CHARACTERS if gsm.is_gsm(body) else _OTHER_CHARACTERS)
