@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberType, carrier, geocoder, timezone
+from phonenumbers import PhoneNumber, PhoneNumberType
 
 from worker import wire
 
@@ -55,17 +55,21 @@ def _parsed(text: str, country: str | None) -> PhoneNumber | None:
 
 
 def _told(number: PhoneNumber, text: str, country: str | None) -> wire.NumberValidateResponse:
+    # A hundred megabytes of places and carriers, which only who is asked for them should hold.
+    from phonenumbers import carrier, geocoder, timezone  # noqa: PLC0415
+
     valid = phonenumbers.is_valid_number(number)
     kind, code = _INVALID
     if valid:
         kind, code = _TYPES.get(phonenumbers.number_type(number), _OTHER)
     region = phonenumbers.region_code_for_number(number)
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    place = geocoder.description_for_valid_number(number, "en")
     where = geocoder.country_name_for_number(number, "en")
     zones = [one for one in timezone.time_zones_for_number(number) if one != _NOWHERE]
     return wire.NumberValidateResponse(
         Carrier=(carrier.name_for_valid_number(number, "en") or None) if valid else None,
-        City=_city(number, where) if valid else None,
+        City=_city(number, place, where) if valid else None,
         CleansedPhoneNumberE164=e164,
         CleansedPhoneNumberNational=phonenumbers.national_significant_number(number),
         Country=where or None,
@@ -79,10 +83,9 @@ def _told(number: PhoneNumber, text: str, country: str | None) -> wire.NumberVal
     )
 
 
-def _city(number: PhoneNumber, country: str) -> str | None:
+def _city(number: PhoneNumber, place: str, country: str) -> str | None:
     """Where the number is from, if that is known closer than by its country. In North America it
     is "Seattle, WA", or only a state."""
-    place: str = geocoder.description_for_valid_number(number, "en")
     city, comma, _ = place.partition(", ")
     if not city or place == country or (number.country_code == _NORTH_AMERICA and not comma):
         return None
