@@ -120,7 +120,8 @@ def outcome(reply: Reply, message_id: str) -> Outcome:
 def shown(text: str, address: str, secret: str | None) -> str:
     """The relay's words as a caller may see them: one line, no address, no password."""
     for hidden in (address if "@" in address else None, secret):
-        if hidden:
+        # An address is seen once: its pattern is compiled only where there is something to hide.
+        if hidden and hidden.casefold() in text.casefold():
             text = re.sub(re.escape(hidden), "***", text, flags=re.IGNORECASE)
     text = _ADDRESS.sub("***", " ".join(text[:KEPT].split()))
     return "".join(char if char.isprintable() else "?" for char in text)[:500]
