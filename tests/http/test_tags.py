@@ -1,4 +1,4 @@
-"""Tags of applications, through boto3 and with ARNs as other clients write them."""
+"""Tags of applications and templates, through boto3 and with ARNs as other clients write them."""
 
 import json
 from urllib.parse import quote
@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 ARN = "arn:aws:mobiletargeting:eu-west-1:123456789012:apps/{}"
+TEMPLATE = "arn:aws:mobiletargeting:eu-west-1:123456789012:templates/{}/{}"
 
 
 def test_tags_are_set_told_and_taken_away(api):
@@ -41,9 +42,13 @@ def test_an_arn_may_be_quoted_or_not(api, safe):
     "arn",
     [
         "nonsense",
+        TEMPLATE.format("hello", "EMAIL"),
+        TEMPLATE.format("hello", "email"),
+        TEMPLATE.format("hello", "FAX"),
+        TEMPLATE.format("hello\0", "EMAIL"),
+        "arn:aws:mobiletargeting:eu-west-1:123456789012:templates/hello",
         ARN.format("0" * 32),
         "arn:aws:mobiletargeting:eu-west-1:123456789012:apps",
-        "arn:aws:mobiletargeting:eu-west-1:123456789012:templates/hello/EMAIL",
         "arn:aws:s3:::bucket",
         ARN.format("\0"),
     ],
@@ -71,3 +76,32 @@ def test_there_is_a_limit(api):
             client.tag_resource(ResourceArn=arn, TagsModel={"tags": tags})
     with pytest.raises(client.exceptions.BadRequestException, match="tagKeys"):
         client.untag_resource(ResourceArn=arn, TagKeys=[])
+
+
+def test_a_templates_tags_are_those_of_its_type_and_of_all_its_versions(api):
+    client = api.boto3()
+    made = client.create_sms_template(
+        TemplateName="hello", SMSTemplateRequest={"Body": "hi", "tags": {"team": "red", "x": "y"}}
+    )
+    client.create_push_template(TemplateName="hello", PushNotificationTemplateRequest={})
+    arn = made["CreateTemplateMessageBody"]["Arn"]
+    answer = client.tag_resource(ResourceArn=arn, TagsModel={"tags": {"team": "blue"}})
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    client.update_sms_template(
+        TemplateName="hello", SMSTemplateRequest={"Body": "ho"}, CreateNewVersion=True
+    )
+    answer = client.untag_resource(
+        ResourceArn=TEMPLATE.format("hello", "SMS"), TagKeys=["x", "never there"]
+    )
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+    told = client.list_tags_for_resource(ResourceArn=arn)["TagsModel"]
+    assert told == {"tags": {"team": "blue"}}
+    for version in ("1", "2"):
+        found = client.get_sms_template(TemplateName="hello", Version=version)
+        assert found["SMSTemplateResponse"]["tags"] == {"team": "blue"}
+    other = client.list_tags_for_resource(ResourceArn=TEMPLATE.format("hello", "PUSH"))
+    assert other["TagsModel"] == {"tags": {}}
+    with pytest.raises(client.exceptions.BadRequestException, match="tags: would be more than 50"):
+        client.tag_resource(
+            ResourceArn=arn, TagsModel={"tags": {f"k{number}": "v" for number in range(50)}}
+        )

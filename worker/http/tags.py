@@ -1,9 +1,9 @@
-"""Tags of applications, by ARN."""
+"""Tags of applications and templates, by ARN."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,8 +18,11 @@ MAX_TAGS = 50  # Pinpoint
 MAX_KEY = 128  # Pinpoint: characters
 MAX_VALUE = 256  # Pinpoint: characters
 
-_PREFIX = "arn:aws:mobiletargeting:us-east-1:000000000000:apps/"
-_ARN = re.compile(r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[0-9]+:apps/(?P<id>[^/]+)")
+_ARN = "arn:aws:mobiletargeting:us-east-1:000000000000"
+_RESOURCE = re.compile(
+    r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[0-9]+:"
+    r"(?:apps/(?P<id>[^/]+)|templates/(?P<name>[^/]+)/(?P<type>[A-Z]+))"
+)
 
 
 def routes(edge: Edge) -> list[Route]:
@@ -29,7 +32,12 @@ def routes(edge: Edge) -> list[Route]:
 
 def arn(application_id: str) -> str:
     """The ARN of an application. Region and account are made up; in what callers send, any do."""
-    return f"{_PREFIX}{application_id}"
+    return f"{_ARN}:apps/{application_id}"
+
+
+def template_arn(name: str, template_type: str) -> str:
+    """The ARN of a template, likewise. It is the same for all of its versions."""
+    return f"{_ARN}:templates/{name}/{template_type}"
 
 
 def check(tags: Mapping[str, str]) -> None:
@@ -47,16 +55,13 @@ def check(tags: Mapping[str, str]) -> None:
 
 async def list_(edge: Edge, request: Request) -> Response:
     """Pinpoint's ListTagsForResource."""
-    found = await edge.run(store.find_application, edge.runtime.db, _application_id(request))
-    if found is None:
-        raise wire.NotFound("Resource not found")
-    return answers.json(wire.TagsModel(tags=dict(found.tags)))
+    return answers.json(await edge.run(_list, edge.runtime, _arn(request)))
 
 
 async def tag(edge: Edge, request: Request) -> Response:
     """Pinpoint's TagResource: 204."""
     content = await body.read(request)
-    await edge.run(_tag, edge.runtime, _application_id(request), content)
+    await edge.run(_tag, edge.runtime, _arn(request), content)
     return Response(status_code=204)
 
 
@@ -65,29 +70,46 @@ async def untag(edge: Edge, request: Request) -> Response:
     keys = request.query_params.getlist("tagKeys")
     if not keys:
         raise wire.BadRequest("tagKeys: at least one is required")
-    await edge.run(_change, edge.runtime, _application_id(request), {}, keys)
+    await edge.run(_change, edge.runtime, _arn(request), {}, keys)
     return Response(status_code=204)
 
 
-def _tag(runtime: Runtime, application_id: str, content: bytes) -> None:
+def _list(runtime: Runtime, named: re.Match[str]) -> wire.TagsModel:
+    found: store.Application | store.TemplateVersion | None
+    if named["id"] is not None:
+        found = store.find_application(runtime.db, named["id"])
+    else:
+        found = store.find_template(runtime.db, named["name"], named["type"])
+    if found is None:
+        raise wire.NotFound("Resource not found")
+    return wire.TagsModel(tags=dict(found.tags))
+
+
+def _tag(runtime: Runtime, named: re.Match[str], content: bytes) -> None:
     request = wire.decode(content, wire.TagsModel)
     wire.storable(request)
     check(request.tags)
-    _change(runtime, application_id, request.tags, ())
+    _change(runtime, named, request.tags, ())
 
 
 def _change(
-    runtime: Runtime, application_id: str, put: Mapping[str, str], remove: list[str] | tuple[()]
+    runtime: Runtime, named: re.Match[str], put: Mapping[str, str], remove: Sequence[str]
 ) -> None:
-    changed = store.change_tags(runtime.db, application_id, put=put, remove=remove, most=MAX_TAGS)
+    if named["id"] is not None:
+        changed = store.change_tags(runtime.db, named["id"], put=put, remove=remove, most=MAX_TAGS)
+    else:
+        changed = store.change_template_tags(
+            runtime.db, named["name"], named["type"], put=put, remove=remove, most=MAX_TAGS
+        )
     if changed is None:
         raise wire.NotFound("Resource not found")
     if not changed:
         raise wire.BadRequest(f"tags: would be more than {MAX_TAGS}")
 
 
-def _application_id(request: Request) -> str:
-    found = _ARN.fullmatch(path.segment(request, "resource_arn"))
+def _arn(request: Request) -> re.Match[str]:
+    """What the ARN in the path names: an application's `id`, or a template's `name` and `type`."""
+    found = _RESOURCE.fullmatch(path.segment(request, "resource_arn"))
     if found is None:
         raise wire.NotFound("Resource not found")
-    return found["id"]
+    return found

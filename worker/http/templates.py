@@ -21,7 +21,6 @@ from worker.runtime import Runtime
 
 MAX_PAGE = 100
 
-_ARN = "arn:aws:mobiletargeting:us-east-1:000000000000:templates"
 _NEWEST = 2**31 - 1
 _RESPONSES: Mapping[wire.TemplateType, Any] = {
     wire.TemplateType.EMAIL: wire.EmailTemplateResponse,
@@ -57,7 +56,7 @@ async def create(kind: wire.TemplateType, edge: Edge, request: Request) -> Respo
     name, content = _name(request), await body.read(request)
     await edge.run(_create, edge.runtime, name, kind, content)
     told = wire.CreateTemplateMessageBody(
-        Arn=f"{_ARN}/{name}/{kind}", Message="Created", RequestID=request.state.request_id
+        Arn=tags.template_arn(name, kind), Message="Created", RequestID=request.state.request_id
     )
     return answers.json(told, 201)
 
@@ -177,7 +176,7 @@ def _told(one: store.TemplateVersion) -> dict[str, Any]:
     """Everything that any answer tells of a version, by Pinpoint's names."""
     return {
         **wire.decode(one.document.encode(), dict),
-        "Arn": f"{_ARN}/{one.name}/{one.type}",
+        "Arn": tags.template_arn(one.name, one.type),
         "CreationDate": store.iso(one.created_at),
         "LastModifiedDate": store.iso(one.modified_at),
         "TemplateName": one.name,

@@ -87,6 +87,7 @@ from worker.store.tables import State, metadata
 from worker.store.templates import (
     TemplateVersion,
     activate_template,
+    change_template_tags,
     create_template,
     delete_template,
     find_template,
@@ -128,6 +129,7 @@ __all__ = [
     "change_application_settings",
     "change_channel",
     "change_tags",
+    "change_template_tags",
     "channel_types",
     "channels",
     "claim",

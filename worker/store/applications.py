@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import Row, delete, insert, select, update
 
+from worker.store import tags as tags_
 from worker.store.database import Database
 from worker.store.tables import application
 
@@ -97,18 +98,7 @@ def change_tags(
 ) -> bool | None:
     """Set and remove tags. False, with nothing changed, if there would be more than `most`; None
     if there is no such application."""
-    with db.engine.begin() as connection:
-        found = connection.execute(
-            select(application.c.tags).where(_is(application_id)).with_for_update()
-        ).first()
-        if found is None:
-            return None
-        kept = {key: value for key, value in found.tags.items() if key not in remove}
-        tags = {**kept, **(put or {})}
-        if len(tags) > most:
-            return False
-        connection.execute(update(application).where(_is(application_id)).values(tags=tags))
-    return True
+    return tags_.change(db, application, _is(application_id), put=put, remove=remove, most=most)
 
 
 def application_settings(db: Database, application_id: str) -> ApplicationSettings | None:

@@ -6,7 +6,7 @@ its row, so that versions are numbered without gaps or doubles and the active on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, tu
 from sqlalchemy.exc import IntegrityError
 
 from worker import wire
+from worker.store import tags as tags_
 from worker.store.database import Database
 from worker.store.tables import template, template_version
 
@@ -133,6 +134,21 @@ def delete_template(
                     _change(connection, name, template_type, active_version=left)
                 return
         connection.execute(delete(template).where(_one.name == name, _one.type == template_type))
+
+
+def change_template_tags(
+    db: Database,
+    name: str,
+    template_type: str,
+    *,
+    put: Mapping[str, str] | None = None,
+    remove: Collection[str] = (),
+    most: int,
+) -> bool | None:
+    """Set and remove a template's tags, which all its versions share. False, with nothing changed,
+    if there would be more than `most`; None if there is no such template."""
+    which = _one.name == name, _one.type == template_type
+    return tags_.change(db, template, *which, put=put, remove=remove, most=most)
 
 
 def find_template(
