@@ -1,8 +1,8 @@
-"""Delivering one message, and sweeping up after those that could not be.
+"""Delivering one message.
 
 A delivery begins with a claim and ends with a record. Between the two the message is ours alone,
 for as long as the lease holds; whatever goes wrong there, the row says that somebody has it, and
-the sweep of some worker takes it back.
+the sweep of some worker (`worker.sweeping`) takes it back.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.contract import Outcome
-from worker import attempt, events, lifecycle, plan, retry, store
+from worker import attempt, events, lifecycle, retry, store
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -46,50 +45,6 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
     recorded = await _record(runtime, claimed, decision, came_to.provider)
     events.attempted(claimed, decision, seconds=time.monotonic() - started, recorded=recorded)
     await _follow(runtime, claimed, came_to.outcome)
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a sweep found: messages it rang for, took back from a lost worker, or closed."""
-
-    rung: int
-    rescued: int
-    expired: int
-
-
-def sweep(runtime: Runtime) -> Swept:
-    """One round over what was left behind: messages whose worker is gone, messages whose deadline
-    passed, and messages that are due and not rung."""
-    db, settings = runtime.db, runtime.settings
-    rescued = store.rescue(db, at_most_once=retry.AT_MOST_ONCE, max_attempts=settings.max_attempts)
-    expired = store.expire(db)
-    rung = 0
-    for queue in plan.QUEUES:
-        try:
-            room = settings.window - runtime.rings.waiting(queue)
-        except ConnectionError:
-            break  # nobody to ring for; the rows wait
-        if room > 0:
-            due = store.due(db, queue, limit=room, again_after=settings.ring_again_after)
-            if not runtime.rings.ring(due):
-                store.unring(db, [one.id for one in due])
-            rung += len(due)
-    events.swept(rung=rung, rescued=rescued, expired=expired)
-    return Swept(rung, rescued, expired)
-
-
-async def keep_sweeping(runtime: Runtime) -> None:
-    """Sweep until cancelled. A sweep that fails is tried again; it left nothing half done."""
-    loop = asyncio.get_running_loop()
-    while True:
-        # Workers that started together should not sweep together.
-        await asyncio.sleep(runtime.settings.sweep_interval * runtime.rng.uniform(0.5, 1.0))
-        try:
-            await loop.run_in_executor(runtime.executor, sweep, runtime)
-        except store.Unavailable:
-            _log.warning("The sweep could not reach the database; it is tried again")
-        except Exception:  # noqa: BLE001 - everything falls back on the sweep: it must go on
-            _log.exception("The sweep failed; it is tried again")
 
 
 async def aclose(runtime: Runtime) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -69,7 +69,11 @@ def _save(
 ) -> Accepted:
     fingerprint = hashlib.sha256(body).hexdigest()
     request_id = uuid7()
-    rows = [_row(position, one) for position, one in enumerate(recipients)]
+    full = _full(runtime, {one.queue for one in recipients if one.settled is None})
+    rows = [
+        _row(position, one, 0.0 if one.queue in full else runtime.settings.ring_again_after)
+        for position, one in enumerate(recipients)
+    ]
     twin = store.save(
         runtime.db,
         store.Request(
@@ -82,7 +86,6 @@ def _save(
         ),
         rows,
         ttl=runtime.settings.message_ttl,
-        ring_again_after=runtime.settings.ring_again_after,
     )
     if twin is not None:
         if twin.fingerprint != fingerprint:
@@ -90,7 +93,7 @@ def _save(
         return Accepted(twin.request_id, repeated=True)
     due = [store.Ring(row.id, row.queue) for row in rows if row.delivery_status is None]
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
-    _ring(runtime, due)
+    _ring(runtime, [one for one in due if one.queue not in full])
     return Accepted(request_id)
 
 
@@ -198,7 +201,13 @@ def _content(runtime: Runtime, request: wire.MessageRequest | wire.SendUsersMess
     ).decode()
 
 
-def _row(position: int, one: plan.Recipient) -> store.Recipient:
+def _full(runtime: Runtime, queues: Collection[str]) -> set[str]:
+    """The queues that take no more rings now. A long queue would stand in front of everybody: what
+    does not fit waits in the database, from where the queues are fed fairly."""
+    return {one for one in queues if runtime.rings.is_full(one, runtime.settings.window)}
+
+
+def _row(position: int, one: plan.Recipient, ring_in: float) -> store.Recipient:
     configuration = wire.encode(one.configuration).decode()
     settled = one.settled
     return store.Recipient(
@@ -209,6 +218,7 @@ def _row(position: int, one: plan.Recipient) -> store.Recipient:
         user_id=one.user_id,
         endpoint_id=one.endpoint_id,
         queue=one.queue,
+        ring_in=ring_in,
         configuration=None if configuration == "{}" else configuration,
         variables=wire.encode(one.variables).decode() if one.variables else None,
         delivery_status=settled.status if settled else None,

@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from queue import Empty
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ TASK = "sendpoint.deliver"
 
 _log = logging.getLogger(__name__)
 _QUIET = 1.0  # seconds without trying again after the broker did not answer
+_LATELY = 0.02  # seconds for which a queue that was full is taken to be
 _sequence = itertools.count()
 _origin = f"{os.getpid()}@{socket.gethostname()}"
 
@@ -162,6 +164,17 @@ def tls(url: str) -> dict[str, Any] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """How many rings waited on a queue, as the broker said at a (monotonic) time."""
+
+    count: int
+    at: float
+
+    def longer(self) -> _Length:
+        return replace(self, count=self.count + 1)
+
+
 class Rings:
     """The publishing end. Safe to use from many threads."""
 
@@ -182,6 +195,7 @@ class Rings:
             *self._connection.channel_errors,
         )
         self._quiet_until = 0.0
+        self._lengths: dict[str, _Length] = {}
 
     def ring(self, rings: Sequence[store.Ring]) -> bool:
         """Ring for these rows, in one pipelined batch. Says whether the broker took them, which
@@ -191,10 +205,11 @@ class Rings:
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
                 if isinstance(producer.channel, redis.Channel):
-                    _push(producer.channel, rings)
+                    self._lengths |= _push(producer.channel, rings)
                 else:
                     for one in rings:
                         _publish(producer, one)
+                        self._lengths[one.queue] = self._length(one.queue).longer()
         except self._errors as error:
             self._quiet_until = time.monotonic() + _QUIET
             _log.warning("The broker did not take %d rings: %s", len(rings), type(error).__name__)
@@ -204,14 +219,35 @@ class Rings:
     def waiting(self, queue: str) -> int:
         """How many rings of `queue` nobody has answered yet. `ConnectionError` if the broker is
         not there to ask."""
+        if time.monotonic() < self._quiet_until:
+            raise ConnectionError("the broker did not answer a moment ago")
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
                 declared = producer.channel.queue_declare(queue=queue, passive=True)
-                return int(declared.message_count)
+                count = int(declared.message_count)
         except self._connection.channel_errors:
-            return 0  # nobody has rung on it yet
+            count = 0  # nobody has rung on it yet
         except self._errors as error:
+            self._quiet_until = time.monotonic() + _QUIET
             raise ConnectionError(type(error).__name__) from error
+        self._lengths[queue] = _Length(count, time.monotonic())
+        return count
+
+    def is_full(self, queue: str, window: int) -> bool:
+        """Whether as many rings as `window` wait on a queue, or nobody takes any: then a new row
+        is better left to those who feed the queue. Mostly known from the last ring's answer."""
+        if time.monotonic() < self._quiet_until:
+            return True
+        length = self._length(queue)
+        if length.count < window or time.monotonic() - length.at < _LATELY:
+            return length.count >= window
+        try:
+            return self.waiting(queue) >= window
+        except ConnectionError:
+            return True
+
+    def _length(self, queue: str) -> _Length:
+        return self._lengths.get(queue, _Length(0, 0.0))
 
     def close(self) -> None:
         """Close every connection."""
@@ -232,16 +268,18 @@ def _publish(producer: Any, one: store.Ring) -> None:
     )
 
 
-def _push(channel: Any, rings: Sequence[store.Ring]) -> None:
-    """Ring for all in one round trip. A Redis ring is made by hand: what kombu does for each
-    message is a hundred times the work of pushing it."""
+def _push(channel: Any, rings: Sequence[store.Ring]) -> dict[str, _Length]:
+    """Ring for all in one round trip, and say how long the queues are now. A Redis ring is made by
+    hand: what kombu does for each message is a hundred times the work of pushing it."""
     waiting: dict[str, list[bytes]] = {}
     for one in rings:
         waiting.setdefault(one.queue, []).append(_redis_ring(one))
     with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
         for queue, messages in waiting.items():
             pipeline.lpush(queue, *messages)
-        pipeline.execute()
+        counts = pipeline.execute()
+    now = time.monotonic()
+    return {queue: _Length(count, now) for queue, count in zip(waiting, counts, strict=True)}
 
 
 def _redis_ring(one: store.Ring) -> bytes:

@@ -6,14 +6,14 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
 
-from worker import batch, breaker, channels, lifecycle, render, retry, store, throttle, wire
+from worker import batch, breaker, channels, lifecycle, plan, render, retry, store, throttle, wire
 from worker.rings import Rings
 from worker.settings import Settings
 
@@ -35,6 +35,8 @@ class Runtime:
     draining: bool = False
     """The worker is stopping: nothing new is claimed, and its rings go to `unanswered`."""
     unanswered: list[UUID] = field(default_factory=list)
+    queues: Collection[str] = plan.QUEUES
+    """The queues that this process delivers from."""
 
     def __post_init__(self) -> None:
         # One thread for each kind of call: a slow claim must not keep results from being written.

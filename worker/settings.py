@@ -62,8 +62,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     half of it."""
     concurrency: int = 256
     """Messages in flight in one worker process."""
-    window: int = 2000
-    """Rings that wait in one queue before the sweep holds more back."""
+    window: int = 500
+    """Rings that may wait in one queue; what is accepted beyond it waits in the database. A longer
+    queue would let one application's messages stand in front of another's."""
     sweep_interval: float = 1.0
     ring_again_after: float = 10.0
     """How long a ring may go unanswered before the sweep rings again."""

@@ -18,7 +18,7 @@ from uuid import UUID
 from celery import Celery, signals
 from kombu import Queue
 
-from worker import dispatch, plan, rings, runtime, store
+from worker import dispatch, plan, rings, runtime, store, sweeping
 from worker import settings as settings_
 from worker.pool import LoopPool
 from worker.settings import Settings
@@ -34,16 +34,18 @@ class DeliveryPool(LoopPool):
     def on_start(self) -> None:
         super().on_start()
         self.runtime = runtime.open_runtime(self.app.conf.sendpoint)
+        self.runtime.queues = [*self.app.amqp.queues.consume_from]
         self.app.sendpoint_runtime = self.runtime
         self._sweeping = asyncio.run_coroutine_threadsafe(
-            dispatch.keep_sweeping(self.runtime), self.loop.asyncio
+            sweeping.keep_sweeping(self.runtime), self.loop.asyncio
         )
 
     def on_stop(self) -> None:
         """Finish what is in flight, give back the rest."""
         self.runtime.draining = True
-        self._sweeping.cancel()
         self.drain(self.runtime.settings.drain)
+        with contextlib.suppress(TimeoutError):
+            self._sweeping.result(5)
         with contextlib.suppress(TimeoutError):
             self.loop.run(dispatch.aclose(self.runtime), 5)
         super().on_stop()

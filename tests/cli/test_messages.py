@@ -32,8 +32,8 @@ def test_what_nobody_delivers_is_pending(prepared):
 
 def test_what_it_accepts_is_due_at_once_for_the_worker_that_cannot_hear_it(prepared, db):
     assert send(prepared).exit_code == 0
-    due = store.due(db, plan.QUEUE_OF[wire.ChannelType.SMS], limit=10, again_after=10)
-    assert len(due) == 1
+    queue = plan.QUEUE_OF[wire.ChannelType.SMS]
+    assert len(store.waiting(db, [queue])[queue]) == 1
 
 
 @pytest.mark.parametrize("wrapper", ["MessageRequest", "request"])

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from adapters.contract import ChannelType, successful
-from worker import dispatch, intake, retry, runtime, settings, store, wire
+from worker import dispatch, intake, retry, runtime, settings, store, sweeping, wire
 from worker.store import tables
 
 
@@ -43,6 +43,9 @@ class Rings:
         if self.broken:
             raise ConnectionError
         return sum(ring.queue == queue for ring in self.rung)
+
+    def is_full(self, queue, window):
+        return self.broken or self.waiting(queue) >= window
 
     def close(self):
         pass
@@ -158,7 +161,7 @@ class Backend:
             self.work()
             if not self.rows_open():
                 return (self.clock() - started).total_seconds()
-            dispatch.sweep(self.runtime)
+            sweeping.sweep(self.runtime)
             if self.rows_open() and not self.rings.rung:
                 self.clock.move(max(0.01, self._next_due()))
         raise AssertionError(f"{self.rows_open()} rows are stuck")

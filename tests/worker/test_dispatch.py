@@ -15,7 +15,7 @@ from adapters.contract import (
     throttled,
 )
 from tests.worker.flow import Backend
-from worker import dispatch, store
+from worker import store, sweeping
 from worker.store import tables
 
 
@@ -141,7 +141,7 @@ def test_a_message_that_kills_its_worker_does_so_a_bounded_number_of_times(backe
     for _ in range(8):
         assert store.claim(backend.runtime.db, [ring.id], lease=60)
         backend.clock.move(60)
-        dispatch.sweep(backend.runtime)
+        sweeping.sweep(backend.runtime)
     result = backend.results(request_id)["a"]
     assert ended(result) == ("DONE", "UNKNOWN_FAILURE", 8)
     assert "8 of 8" in result.status_message
@@ -150,7 +150,7 @@ def test_a_message_that_kills_its_worker_does_so_a_bounded_number_of_times(backe
 def test_a_worker_that_comes_back_from_the_dead_cannot_overwrite(backend):
     async def stall(_):
         backend.clock.move(61)
-        dispatch.sweep(backend.runtime)
+        sweeping.sweep(backend.runtime)
         return permanent(550, "too late", fault=Fault.RECIPIENT)
 
     backend.adapter.says("a", stall, successful(message_id="second"))
@@ -172,12 +172,53 @@ def test_lost_rings_are_rung_again(backend):
 def test_a_broker_that_is_down_costs_time_and_nothing_else(backend):
     backend.rings.broken = True
     request_id = backend.accept("a")
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assert backend.work() == 0
     backend.rings.broken = False
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assert backend.work() == 1, "rung at the first sweep, not after ring_again_after"
     assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 1)
+
+
+def test_while_the_broker_is_away_messages_are_taken_from_the_database(backend):
+    request_id = backend.accept("a", "b", "c")
+    lost = backend.rings.rung.copy()
+    backend.rings.broken = True
+    assert not sweeping.feed(backend.runtime, 10).here, "rung for, not waiting yet"
+    backend.clock.move(backend.runtime.settings.ring_again_after)
+    first = sweeping.feed(backend.runtime, 2).here
+    assert len(first) == 2, "no more than there is capacity for"
+    assert len(sweeping.feed(backend.runtime, 2).here) == 1
+    assert not sweeping.feed(backend.runtime, 2).here
+    backend.rings.rung = lost
+    backend.work()
+    backend.rings.rung = [store.Ring(one, "") for one in first]
+    backend.work()
+    results = backend.results(request_id).values()
+    assert {ended(one) for one in results} == {("DONE", "SUCCESSFUL", 1)}
+    assert len(backend.adapter.sent) == 3
+
+
+def test_a_full_queue_takes_no_more_rings_and_is_fed_fairly(sqlite_url):
+    backend = Backend(sqlite_url, window=40)
+    other = store.create_application(backend.runtime.db, "other").id
+    for start in range(0, 200, 50):
+        backend.accept(*(f"bulk{number}" for number in range(start, start + 50)))
+    assert len(backend.rings.rung) == 50, "a request is rung for whole, or not at all"
+    bulk, backend.channels.application, backend.application = backend.application, None, other
+    backend.accept("one", "two")
+    assert len(backend.rings.rung) == 50
+    assert not sweeping.feed(backend.runtime).rung, "there is no room"
+    backend.work()
+    fed = sweeping.feed(backend.runtime)
+    assert (fed.rung, fed.more) == (22, False)
+    backend.work()
+    sent = [one.application_id for one in backend.adapter.sent[50:]]
+    assert sent.count(other) == 2, "both, although 150 were there before them"
+    assert sent.count(bulk) == 20
+    backend.settle()
+    assert len(backend.adapter.sent) == 202
+    backend.close()
 
 
 def test_the_sweep_fills_the_window_and_no_more(sqlite_url):
@@ -186,9 +227,9 @@ def test_the_sweep_fills_the_window_and_no_more(sqlite_url):
         backend.accept(*(f"a{number}" for number in range(50)))
     backend.rings.rung.clear()
     backend.clock.move(60)
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assert len(backend.rings.rung) == 30
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assert len(backend.rings.rung) == 30
     backend.settle()
     assert len(backend.adapter.sent) == 100
@@ -261,7 +302,7 @@ def test_a_draining_worker_claims_nothing_and_remembers_the_rings(backend):
     assert set(backend.runtime.unanswered) == {ring.id}
     store.unring(backend.runtime.db, backend.runtime.unanswered)
     backend.runtime.draining = False
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assert [one.id for one in backend.rings.rung] == [ring.id]
 
 

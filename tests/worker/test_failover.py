@@ -6,7 +6,7 @@ import pytest
 
 from adapters.contract import Fault, indeterminate, permanent, successful, temporary
 from tests.worker.flow import Backend, Script
-from worker import dispatch, store
+from worker import store, sweeping
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_message_whose_lease_is_lost_is_handed_to_nobody(backend):
     (ring,) = backend.rings.rung
     stale = store.claim(backend.runtime.db, [ring.id], lease=60)[ring.id]
     backend.clock.move(61)
-    dispatch.sweep(backend.runtime)
+    sweeping.sweep(backend.runtime)
     assignment = store.Assignment(stale.id, stale.lease_token, "one")
     assert store.assign(backend.runtime.db, [assignment]) == [False]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import literal, select, text
+from sqlalchemy import literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from worker import intake, store, vault, wire
@@ -55,6 +55,7 @@ def save(db, application, *addresses, channel="EMAIL", ttl=3600, key=None, finge
             channel_type=channel,
             address=address,
             queue=EMAIL,
+            ring_in=10.0,
             configuration='{"BodyOverride":"é"}',
         )
         for position, address in enumerate(addresses)
@@ -66,8 +67,12 @@ def save(db, application, *addresses, channel="EMAIL", ttl=3600, key=None, finge
         fingerprint=fingerprint,
         idempotency_key=key,
     )
-    twin = store.save(db, request, recipients, ttl=ttl, ring_again_after=10)
+    twin = store.save(db, request, recipients, ttl=ttl)
     return twin or request_id, [one.id for one in recipients]
+
+
+def due(db, application, each, queue=EMAIL):
+    return store.due(db, queue, [application], each=each, again_after=10)
 
 
 def only(db, application, request_id):
@@ -157,9 +162,9 @@ def test_a_retry_is_due_after_its_delay_and_not_before(db, application, clock):
     store.finish(db, [failed])
     clock.move(29.9)
     assert store.claim(db, [one], lease=60) == {}
-    assert store.due(db, EMAIL, limit=10, again_after=10) == []
+    assert due(db, application, 10) == []
     clock.move(0.2)
-    assert store.due(db, EMAIL, limit=10, again_after=10) == [store.Ring(one, EMAIL)]
+    assert due(db, application, 10) == [store.Ring(one, EMAIL)]
     second = store.claim(db, [one], lease=60)[one]
     assert (second.attempt, second.lease_token) == (2, 2)
     (attempt,) = attempts(db)
@@ -250,21 +255,47 @@ def test_rings_are_offered_oldest_first_once_and_again_when_nobody_answers(db, a
     _, first = save(db, application, "a", "b")
     clock.move(1)
     _, second = save(db, application, "c")
-    assert store.due(db, EMAIL, limit=10, again_after=10) == [], "intake rings by itself"
+    assert due(db, application, 10) == [], "intake rings by itself"
     clock.move(10)
-    offered = [ring.id for ring in store.due(db, EMAIL, limit=2, again_after=10)]
+    offered = [ring.id for ring in due(db, application, 2)]
     assert sorted(offered) == sorted(first)
-    assert [ring.id for ring in store.due(db, EMAIL, limit=2, again_after=10)] == second
-    assert store.due(db, EMAIL, limit=10, again_after=10) == []
+    assert [ring.id for ring in due(db, application, 2)] == second
+    assert due(db, application, 10) == []
     clock.move(10)
-    assert len(store.due(db, EMAIL, limit=10, again_after=10)) == 3
-    assert store.due(db, "sendpoint.push", limit=10, again_after=10) == []
+    assert len(due(db, application, 10)) == 3
+    assert due(db, application, 10, "sendpoint.push") == []
+
+
+def test_applications_are_rung_for_in_turn(db, application, clock):
+    other = store.create_application(db, "other").id
+    _, bulk = save(db, application, *"abcdef")
+    clock.move(1)
+    _, few = save(db, other, "x", "y")
+    assert store.waiting(db, [EMAIL]) == {}
+    clock.move(10)
+    assert store.waiting(db, [EMAIL, "sendpoint.push"]) == {EMAIL: sorted([application, other])}
+    assert store.waiting(db, ["sendpoint.push"]) == {}
+    rung = [ring.id for ring in store.due(db, EMAIL, [other, application], each=3, again_after=10)]
+    assert set(rung[0:4:2]) == set(few), "every second one is the other's while it has any"
+    assert len(rung) == 5
+    assert set(rung) < {*bulk, *few}
+    assert store.waiting(db, [EMAIL]) == {EMAIL: [application]}
+
+
+def test_what_waits_is_found_by_hopping_over_the_index(db, application):
+    others = [store.create_application(db, f"app {number}").id for number in range(30)]
+    for one in others:
+        save(db, one, "a")
+    assert store.waiting(db, [EMAIL]) == {}
+    with db.engine.begin() as connection:
+        connection.execute(update(tables.message_result).values(ring_at=db.after(-1)))
+    assert store.waiting(db, [EMAIL, "sendpoint.push"]) == {EMAIL: sorted(others)}
 
 
 def test_an_unrung_row_is_due_at_once(db, application):
     _, (one, _) = save(db, application, "a", "b")
     store.unring(db, [one])
-    assert [ring.id for ring in store.due(db, EMAIL, limit=10, again_after=10)] == [one]
+    assert [ring.id for ring in due(db, application, 10)] == [one]
     store.unring(db, [])
 
 
@@ -321,7 +352,7 @@ def test_a_refused_save_leaves_nothing(db, application):
     recipient = store.Recipient(id=one, position=0, channel_type="EMAIL", address="a", queue=EMAIL)
     request = store.Request(request_id=one, application_id=application, body="{}", fingerprint="f")
     with pytest.raises(IntegrityError):
-        store.save(db, request, [recipient, recipient], ttl=1, ring_again_after=1)
+        store.save(db, request, [recipient, recipient], ttl=1)
     assert store.application_of(db, one) is None
 
 

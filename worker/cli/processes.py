@@ -8,7 +8,7 @@ import click
 import msgspec
 from kombu.exceptions import OperationalError
 
-from worker import dispatch, http, plan, tasks
+from worker import http, plan, sweeping, tasks
 from worker.cli import session, show
 from worker.settings import Settings
 
@@ -73,7 +73,7 @@ def sweep() -> None:
     settings = session.load()
     session.log(settings)
     with session.opened(settings) as held:
-        found = dispatch.sweep(held)
+        found = sweeping.sweep(held)
     show.say(
         f"Swept: {found.rung} rung for, {found.rescued} taken back from lost workers, "
         f"{found.expired} past their deadline"

@@ -42,6 +42,7 @@ from worker.store.deliveries import (
     finish,
     rescue,
     unring,
+    waiting,
 )
 from worker.store.directory import (
     add_opt_out,
@@ -177,4 +178,5 @@ __all__ = [
     "upgrade",
     "user_endpoints",
     "version_page",
+    "waiting",
 ]

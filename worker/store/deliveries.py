@@ -11,6 +11,7 @@ The rules, each of which something else relies on:
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -41,6 +43,11 @@ from worker.store.database import Database
 from worker.store.tables import State, message_attempt, message_result
 
 row = message_result.c
+
+# Written out, not parameters: only so can PostgreSQL plan a statement once and still use the
+# indexes, which are over the rows of one state.
+QUEUED = literal_column(f"'{State.QUEUED}'", Text())
+SENDING = literal_column(f"'{State.SENDING}'", Text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,7 @@ def assign(db: Database, assignments: Sequence[Assignment]) -> list[bool]:
         .where(
             row.id == chosen.id,
             row.lease_token == chosen.lease_token,
-            row.state == State.SENDING,
+            row.state == SENDING,
         )
         .values(provider=chosen.provider)
         .returning(row.id, row.lease_token)
@@ -170,7 +177,7 @@ def rescue(
     """
     expired = _locked(
         select(row.id)
-        .where(row.state == State.SENDING, row.lease_until <= db.after(0))
+        .where(row.state == SENDING, row.lease_until <= db.after(0))
         .order_by(row.lease_until)
         .limit(limit)
     )
@@ -220,7 +227,7 @@ def expire(db: Database, *, limit: int = 500) -> int:
     """Close the rows whose deadline passed before they could be sent, and return how many."""
     late = _locked(
         select(row.id)
-        .where(row.state == State.QUEUED, row.expires_at <= db.after(0))
+        .where(row.state == QUEUED, row.expires_at <= db.after(0))
         .order_by(row.expires_at)
         .limit(limit)
     )
@@ -241,23 +248,36 @@ def expire(db: Database, *, limit: int = 500) -> int:
         return len(connection.execute(statement).all())
 
 
-def due(db: Database, queue: str, *, limit: int, again_after: float) -> list[Ring]:
-    """Up to `limit` rows of `queue` that wait for a ring, oldest first. They are not offered
-    again for `again_after` seconds."""
-    waiting = _locked(
-        select(row.id)
-        .where(row.state == State.QUEUED, row.queue == queue, row.ring_at <= db.after(0))
-        .order_by(row.ring_at)
-        .limit(limit)
-    )
-    statement = (
-        update(message_result)
-        .where(row.id == waiting.c.id)
-        .values(ring_at=db.after(again_after))
-        .returning(row.id)
-    )
+def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
+    """The applications that have rows waiting for a ring, by queue.
+
+    It hops over the index from one application to the next, so that its cost goes with their
+    number and not with the backlog.
+    """
+    with db.reading() as connection:
+        found = connection.execute(
+            _waiting(db), database.as_rows([{"queue": one} for one in queues])
+        )
+        lanes: dict[str, list[str]] = {}
+        for queue, application_id in found:
+            lanes.setdefault(queue, []).append(application_id)
+    return lanes
+
+
+def due(
+    db: Database, queue: str, application_ids: Collection[str], *, each: int, again_after: float
+) -> list[Ring]:
+    """Up to `each` rows of each of the applications that wait for a ring on `queue`, oldest first,
+    the applications in turn. They are not offered again for `again_after` seconds."""
+    shares = []
     with db.engine.begin() as connection:
-        return [Ring(one, queue) for one in connection.execute(statement).scalars()]
+        # That a row was rung for may be forgotten: it is rung for again.
+        database.hurry(connection)
+        for application_id in application_ids:
+            found = connection.execute(_due(db, queue, application_id, each, again_after))
+            shares.append([Ring(one, queue) for one in found.scalars()])
+    turns = itertools.zip_longest(*shares)
+    return [ring for turn in turns for ring in turn if ring is not None]
 
 
 def unring(db: Database, ids: Collection[UUID]) -> None:
@@ -265,11 +285,61 @@ def unring(db: Database, ids: Collection[UUID]) -> None:
     wanted = database.given(db, id=Uuid())
     statement = (
         update(message_result)
-        .where(row.id == wanted.c.id, row.state == State.QUEUED)
+        .where(row.id == wanted.c.id, row.state == QUEUED)
         .values(ring_at=row.due_at)
     )
     with db.engine.begin() as connection:
         connection.execute(statement, database.as_rows([{"id": one} for one in ids]))
+
+
+def _waiting(db: Database) -> Executable:
+    lane = database.given(db, queue=Text()).c.queue
+    hop = select(
+        lane.label("queue"),
+        select(func.min(row.application_id))
+        .where(row.state == QUEUED, row.queue == lane)
+        .scalar_subquery()
+        .label("application_id"),
+    ).cte("hop", recursive=True)
+    following = (
+        select(func.min(row.application_id))
+        .where(
+            row.state == QUEUED,
+            row.queue == hop.c.queue,
+            row.application_id > hop.c.application_id,
+        )
+        .scalar_subquery()
+    )
+    hop = hop.union_all(select(hop.c.queue, following).where(hop.c.application_id.is_not(None)))
+    rings = select(row.id).where(
+        row.state == QUEUED,
+        row.queue == hop.c.queue,
+        row.application_id == hop.c.application_id,
+        row.ring_at <= db.after(0),
+    )
+    return select(hop.c.queue, hop.c.application_id).where(rings.exists())
+
+
+def _due(
+    db: Database, queue: str, application_id: str, limit: int, again_after: float
+) -> Executable:
+    wanted = _locked(
+        select(row.id)
+        .where(
+            row.state == QUEUED,
+            row.queue == queue,
+            row.application_id == application_id,
+            row.ring_at <= db.after(0),
+        )
+        .order_by(row.ring_at)
+        .limit(limit)
+    )
+    return (
+        update(message_result)
+        .where(row.id == wanted.c.id)
+        .values(ring_at=db.after(again_after))
+        .returning(row.id)
+    )
 
 
 def _locked(selected: Any) -> CTE:
@@ -286,7 +356,7 @@ def _claim(db: Database, lease: float) -> Executable:
         select(row.id)
         .where(
             row.id.in_(select(wanted.c.id)),
-            row.state == State.QUEUED,
+            row.state == QUEUED,
             row.due_at <= now,
             row.expires_at > now,
         )
@@ -343,7 +413,7 @@ def _finish(db: Database) -> Executable:
         .where(
             row.id == new.id,
             row.lease_token == new.lease_token,
-            row.state == State.SENDING,
+            row.state == SENDING,
         )
         .values(
             state=new.state,

@@ -170,7 +170,7 @@ message_result = Table(
             postgresql_where=text(f"state = '{state}'"),
         )
         for name, columns, state in (
-            ("ix_message_result_ring", ("queue", "ring_at"), State.QUEUED),
+            ("ix_message_result_ring", ("queue", "application_id", "ring_at"), State.QUEUED),
             ("ix_message_result_expiry", ("expires_at",), State.QUEUED),
             ("ix_message_result_lease", ("lease_until",), State.SENDING),
         )

@@ -1,0 +1,136 @@
+"""Looking after what no ring reaches: the rows that wait for one, the messages whose worker is
+gone, and those whose deadline passed.
+
+Every worker does this all the time. The broker holds a window of rings and no more; whatever waits
+beyond it waits in the database, from where the queues are fed, one application after the other, so
+that nobody's backlog stands in front of another's message. While the broker is away, workers take
+what waits straight from the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from worker import dispatch, events, plan, retry, store
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+_FEED_EVERY = 0.2  # seconds, while what waits fits into the queues
+_FEED_SOON = 0.02  # seconds, while more waits than does
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What feeding came to: how many messages were rung for, whether more of them wait, and those
+    that the caller is to deliver itself, since nobody would hear their ring."""
+
+    rung: int = 0
+    more: bool = False
+    here: Sequence[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: messages it rang for, took back from a lost worker, or closed."""
+
+    rung: int
+    rescued: int
+    expired: int
+
+
+def sweep(runtime: Runtime) -> Swept:
+    """One round over everything that was left behind."""
+    db, settings = runtime.db, runtime.settings
+    rescued = store.rescue(db, at_most_once=retry.AT_MOST_ONCE, max_attempts=settings.max_attempts)
+    expired = store.expire(db)
+    fed = feed(runtime)
+    events.swept(rung=fed.rung, rescued=rescued, expired=expired)
+    return Swept(fed.rung, rescued, expired)
+
+
+def feed(runtime: Runtime, capacity: int = 0) -> Fed:
+    """Ring for what waits for a ring, as far as the queues have room: each application gets an
+    equal share of it.
+
+    Without a broker, up to `capacity` messages are the caller's to deliver.
+    """
+    rung, more = 0, False
+    waiting = store.waiting(runtime.db, runtime.queues)
+    for queue in plan.QUEUES:
+        if queue not in waiting:
+            continue
+        try:
+            room = runtime.settings.window - runtime.rings.waiting(queue)
+        except ConnectionError:
+            return Fed(rung, more, _take(runtime, waiting, capacity))
+        due = _share(runtime, queue, waiting[queue], room)
+        if not runtime.rings.ring(due):
+            store.unring(runtime.db, [one.id for one in due])
+            return Fed(rung, more, _take(runtime, waiting, capacity))
+        rung += len(due)
+        more = more or len(due) >= room
+    return Fed(rung, more)
+
+
+async def keep_sweeping(runtime: Runtime) -> None:
+    """Feed and sweep until the worker drains, and then finish what is delivered from here. What
+    fails is tried again; it left nothing half done."""
+    loop = asyncio.get_running_loop()
+    here: set[asyncio.Task[None]] = set()
+    next_sweep, pause = loop.time(), _FEED_EVERY
+    while not runtime.draining:
+        # Workers that started together should not sweep together.
+        await asyncio.sleep(pause * runtime.rng.uniform(0.5, 1.0))
+        pause = _FEED_EVERY
+        capacity = runtime.settings.concurrency - len(here)
+        try:
+            if loop.time() >= next_sweep:
+                next_sweep = loop.time() + runtime.settings.sweep_interval
+                await loop.run_in_executor(runtime.executor, sweep, runtime)
+            fed = await loop.run_in_executor(runtime.executor, feed, runtime, capacity)
+        except store.Unavailable:
+            _log.warning("The sweep could not reach the database; it is tried again")
+        except Exception:  # noqa: BLE001 - everything falls back on the sweep: it must go on
+            _log.exception("The sweep failed; it is tried again")
+        else:
+            for one in fed.here:
+                task = loop.create_task(dispatch.deliver(runtime, one))
+                here.add(task)
+                task.add_done_callback(here.discard)
+            if fed.more or fed.here:
+                pause = _FEED_SOON
+    if here:
+        await asyncio.wait(here)
+
+
+def _take(
+    runtime: Runtime, waiting: Mapping[str, Collection[str]], capacity: int
+) -> Sequence[UUID]:
+    """Up to `capacity` of what waits, the lanes that matter more first."""
+    taken: list[UUID] = []
+    for queue in plan.QUEUES:
+        if queue in waiting:
+            due = _share(runtime, queue, waiting[queue], capacity - len(taken))
+            taken += [one.id for one in due]
+    return taken
+
+
+def _share(
+    runtime: Runtime, queue: str, application_ids: Collection[str], room: int
+) -> list[store.Ring]:
+    """Up to `room` of what waits on a queue, an equal share of each application."""
+    if room <= 0:
+        return []
+    drawn = runtime.rng.sample([*application_ids], min(len(application_ids), room))
+    return store.due(
+        runtime.db,
+        queue,
+        drawn,
+        each=room // len(drawn),
+        again_after=runtime.settings.ring_again_after,
+    )
