@@ -1,5 +1,7 @@
 """The wire types against botocore's service model, member by member."""
 
+import functools
+import operator
 import types
 import typing
 
@@ -41,9 +43,21 @@ def expected(shape):
 
 
 def unwrapped(annotation):
+    """The type without its limits and without None."""
+    annotation = bare(annotation)
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         (inner,) = (arg for arg in typing.get_args(annotation) if arg is not type(None))
         return inner
+    return annotation
+
+
+def bare(annotation):
+    if typing.get_origin(annotation) is typing.Annotated:
+        return bare(typing.get_args(annotation)[0])
+    if arguments := typing.get_args(annotation):
+        origin = typing.get_origin(annotation)
+        bared = tuple(map(bare, arguments))
+        return functools.reduce(operator.or_, bared) if origin is types.UnionType else origin[bared]
     return annotation
 
 

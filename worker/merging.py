@@ -9,16 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from worker import wire
-
-MAX_BYTES = 15 * 1024  # Pinpoint: 15 KB an endpoint
-MAX_ATTRIBUTES = 250  # Pinpoint: of all kinds together
-MAX_VALUES = 50  # Pinpoint: an attribute
-MAX_NAME = 50  # Pinpoint: characters
-MAX_VALUE = 100  # Pinpoint: characters
-
-MAX_KEY_BYTES = 1024
-"""An endpoint's id or user id. Ours, as is the next: PostgreSQL's index can hold no longer ones."""
-MAX_ADDRESS_BYTES = 2048
+from worker.wire import bounds
 
 _OPT_OUTS = ("ALL", "NONE")
 _STATUSES = ("ACTIVE", "INACTIVE")
@@ -55,7 +46,7 @@ def check_id(endpoint_id: str) -> None:
     """Refuse an id that Pinpoint does not take: one with `$`, `{` or `}`."""
     if not endpoint_id or set(endpoint_id) & set("${}"):
         raise wire.BadRequest("EndpointId: must not be empty or contain $, { or }")
-    _check_bytes("EndpointId", endpoint_id, MAX_KEY_BYTES)
+    _check_bytes("EndpointId", endpoint_id, bounds.MAX_KEY_BYTES)
 
 
 def _user(old: wire.EndpointUser | None, new: wire.EndpointUser | None) -> wire.EndpointUser | None:
@@ -87,16 +78,16 @@ def _overlaid(old: Part | None, new: Part | None) -> Part | None:
 def _check(merged: wire.EndpointRequest) -> None:
     if not merged.Address:
         raise wire.BadRequest("Missing Address")
-    _check_bytes("Address", merged.Address, MAX_ADDRESS_BYTES)
+    _check_bytes("Address", merged.Address, bounds.MAX_ADDRESS_BYTES)
     _check_word("OptOut", merged.OptOut, _OPT_OUTS)
     _check_word("EndpointStatus", merged.EndpointStatus, _STATUSES)
     _check_date(merged.EffectiveDate)
     user = merged.User or wire.EndpointUser()
     if user.UserId:
-        _check_bytes("User.UserId", user.UserId, MAX_KEY_BYTES)
+        _check_bytes("User.UserId", user.UserId, bounds.MAX_KEY_BYTES)
     _check_attributes(merged, user)
-    if len(wire.encode(merged)) > MAX_BYTES:
-        raise wire.BadRequest(f"The endpoint is larger than {MAX_BYTES} bytes")
+    if len(wire.encode(merged)) > bounds.MAX_ENDPOINT_BYTES:
+        raise wire.BadRequest(f"The endpoint is larger than {bounds.MAX_ENDPOINT_BYTES} bytes")
 
 
 def _check_attributes(merged: wire.EndpointRequest, user: wire.EndpointUser) -> None:
@@ -105,21 +96,25 @@ def _check_attributes(merged: wire.EndpointRequest, user: wire.EndpointUser) -> 
         "Metrics": merged.Metrics or {},
         "User.UserAttributes": user.UserAttributes or {},
     }
-    if sum(map(len, kinds.values())) > MAX_ATTRIBUTES:
-        raise wire.BadRequest(f"The endpoint has more than {MAX_ATTRIBUTES} attributes")
+    if sum(map(len, kinds.values())) > bounds.MAX_ATTRIBUTES:
+        raise wire.BadRequest(f"The endpoint has more than {bounds.MAX_ATTRIBUTES} attributes")
     for kind, named in kinds.items():
         for name, values in named.items():
-            if not 1 <= len(name) <= MAX_NAME:
-                raise wire.BadRequest(f"{kind}: a name must have 1 to {MAX_NAME} characters")
+            if not 1 <= len(name) <= bounds.MAX_ATTRIBUTE_NAME:
+                raise wire.BadRequest(
+                    f"{kind}: a name must have 1 to {bounds.MAX_ATTRIBUTE_NAME} characters"
+                )
             if isinstance(values, list):
                 _check_values(f"{kind}.{name}", values)
 
 
 def _check_values(where: str, values: list[str]) -> None:
-    if len(values) > MAX_VALUES:
-        raise wire.BadRequest(f"{where}: has more than {MAX_VALUES} values")
-    if any(len(one) > MAX_VALUE for one in values):
-        raise wire.BadRequest(f"{where}: a value is longer than {MAX_VALUE} characters")
+    if len(values) > bounds.MAX_ATTRIBUTE_VALUES:
+        raise wire.BadRequest(f"{where}: has more than {bounds.MAX_ATTRIBUTE_VALUES} values")
+    if any(len(one) > bounds.MAX_ATTRIBUTE_VALUE for one in values):
+        raise wire.BadRequest(
+            f"{where}: a value is longer than {bounds.MAX_ATTRIBUTE_VALUE} characters"
+        )
 
 
 def _check_word(member: str, word: str | None, words: tuple[str, ...]) -> None:

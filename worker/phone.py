@@ -6,6 +6,7 @@ import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType
 
 from worker import wire
+from worker.wire import bounds
 
 _TYPES = {
     PhoneNumberType.MOBILE: ("MOBILE", 0),
@@ -16,7 +17,6 @@ _TYPES = {
 }
 _INVALID = ("INVALID", 3)
 _OTHER = ("OTHER", 4)
-_MAX_LENGTH = 100
 _NOWHERE = "Etc/Unknown"
 _NORTH_AMERICA = 1
 
@@ -29,8 +29,8 @@ def validate(request: wire.NumberValidateRequest) -> wire.NumberValidateResponse
     nothing says PREPAID, County or ZipCode.
     """
     text, country = request.PhoneNumber or "", (request.IsoCountryCode or "").upper() or None
-    if not text.strip() or len(text) > _MAX_LENGTH:
-        raise wire.BadRequest(f"PhoneNumber: must have 1 to {_MAX_LENGTH} characters")
+    if not text.strip() or len(text) > bounds.MAX_PHONE_NUMBER:
+        raise wire.BadRequest(f"PhoneNumber: must have 1 to {bounds.MAX_PHONE_NUMBER} characters")
     if country is not None and country not in phonenumbers.SUPPORTED_REGIONS:
         raise wire.BadRequest("IsoCountryCode: must be a country of ISO 3166-1, such as US")
     number = _parsed(text, country)

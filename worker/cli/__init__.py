@@ -14,6 +14,7 @@ from worker.cli import (
     database,
     keys,
     messages,
+    openapi,
     processes,
     providers,
     secrets,
@@ -62,5 +63,6 @@ for command in (
     providers.providers,
     processes.sweep,
     check.check,
+    openapi.openapi,
 ):
     main.add_command(command)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import anyio
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from worker import store, wire
 from worker.http import (
+    answers,
     apps,
     channels,
     endpoints,
     guard,
     messages,
+    openapi,
     out_of_scope,
     phone,
     tags,
@@ -26,6 +29,7 @@ from worker.http import (
     users,
 )
 from worker.http.edge import THREADS, Edge
+from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
 # Everything that the AWS SDKs send from a browser, and what is ours.
@@ -41,26 +45,8 @@ def application(runtime: Runtime) -> Starlette:
     `ValueError` for settings that would accept unsigned requests from beyond this machine.
     """
     edge = Edge(runtime, anyio.CapacityLimiter(THREADS))
-    send, send_users, outcomes, healthy = (
-        functools.partial(one, edge)
-        for one in (messages.send, messages.send_users, messages.outcomes, health)
-    )
     app = Starlette(
-        routes=[
-            Route("/", about),
-            Route("/healthz", healthy),
-            Route(messages.PATH, send, methods=["POST"]),
-            Route(f"{messages.PATH}/{{request_id}}", outcomes),
-            Route(messages.USERS_PATH, send_users, methods=["POST"]),
-            *out_of_scope.routes(),  # before what would take an in-app template for one of its own
-            *apps.routes(edge),
-            *channels.routes(edge),
-            *endpoints.routes(edge),
-            *phone.routes(edge),
-            *tags.routes(edge),
-            *templates.routes(edge),
-            *users.routes(edge),
-        ],
+        routes=[one.route(edge) for one in resources()],
         middleware=[Middleware(guard.guard, edge=edge, networks=guard.networks(runtime.settings))],
         exception_handlers={404: _unknown, 405: _other_method},
     )
@@ -68,30 +54,77 @@ def application(runtime: Runtime) -> Starlette:
     return app
 
 
-async def about(_: Request) -> Response:
+def resources() -> list[Resource]:
+    """Everything that there is, in the order in which it is looked up."""
+    ours = [
+        resource("/", GET=Operation("About", about, gives=About)),
+        resource("/healthz", GET=Operation("Health", health, gives=Health)),
+        resource("/openapi.json", GET=Operation("OpenAPI", describe, gives=dict[str, Any])),
+    ]
+    return [
+        *messages.resources(),
+        *ours,
+        *apps.resources(),
+        *channels.resources(),
+        *endpoints.resources(),
+        *phone.resources(),
+        *tags.resources(),
+        *templates.resources(),
+        *users.resources(),
+        *out_of_scope.resources(),
+    ]
+
+
+class About(msgspec.Struct):
+    """What this is, and the paths of some things in it."""
+
+    service: str
+    description: str
+    links: dict[str, str]
+
+
+class Health(msgspec.Struct):
+    """`ok`, or what is wrong."""
+
+    status: str
+
+
+async def about(_: Edge, __: Request) -> Response:
     """What this is."""
-    return JSONResponse(
-        {
-            "service": "Sendpoint",
-            "description": "A self-hosted, Amazon-Pinpoint-compatible sending backend",
-            "links": {
+    return answers.json(
+        About(
+            service="Sendpoint",
+            description="A self-hosted, Amazon-Pinpoint-compatible sending backend",
+            links={
                 "health": "/healthz",
+                "openapi": "/openapi.json",
                 "send": "/v1/apps/{application-id}/messages",
                 "outcomes": "/v1/apps/{application-id}/messages/{request-id}",
             },
-        }
+        )
     )
 
 
 async def health(edge: Edge, _: Request) -> Response:
-    """200 if requests can be stored: the database answers and its schema is this version's."""
+    """200 if requests can be stored: the database answers and its schema is this version's.
+    503 otherwise."""
     try:
         current = await edge.run(store.is_current, edge.runtime.db)
     except store.Unavailable:
-        return JSONResponse({"status": "the database does not answer"}, status_code=503)
+        return answers.json(Health("the database does not answer"), 503)
     if not current:
-        return JSONResponse({"status": "the schema is not current"}, status_code=503)
-    return JSONResponse({"status": "ok"})
+        return answers.json(Health("the schema is not current"), 503)
+    return answers.json(Health("ok"))
+
+
+async def describe(_: Edge, __: Request) -> Response:
+    """The API as a document of OpenAPI 3.1: the one that says this."""
+    return Response(_document(), media_type="application/json")
+
+
+@functools.cache
+def _document() -> bytes:
+    return msgspec.json.encode(openapi.document(resources()))
 
 
 async def _unknown(_: Request, __: Exception) -> Response:

@@ -10,28 +10,56 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import store, wire
 from worker.http import answers, body, path, tags
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, PageSize, Resource, resource
 from worker.runtime import Runtime
-
-MAX_NAME = 64  # Pinpoint: characters
-MAX_PAGE = 100
+from worker.wire import bounds
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _LIMITS = wire.CampaignLimits(Daily=0, MaximumDuration=60, MessagesPerSecond=50, Total=0)
 _TOLD = ("CampaignHook", "Limits", "QuietTime", "JourneyLimits")
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The routes of this module."""
+def resources() -> list[Resource]:
+    """The resources of this module."""
     one = "/v1/apps/{application_id}"
     return [
-        resource(edge, "/v1/apps", GET=get_all, POST=create),
-        resource(edge, one, GET=get, DELETE=delete),
-        resource(edge, f"{one}/settings", GET=get_settings, PUT=update_settings),
+        resource(
+            "/v1/apps",
+            GET=Operation(
+                "GetApps",
+                get_all,
+                gives=wire.ApplicationsResponse,
+                query={"page-size": PageSize, "token": str},
+            ),
+            POST=Operation(
+                "CreateApp",
+                create,
+                takes=wire.CreateApplicationRequest,
+                gives=wire.ApplicationResponse,
+                status=201,
+            ),
+        ),
+        resource(
+            one,
+            GET=Operation("GetApp", get, gives=wire.ApplicationResponse),
+            DELETE=Operation("DeleteApp", delete, gives=wire.ApplicationResponse),
+        ),
+        resource(
+            f"{one}/settings",
+            GET=Operation(
+                "GetApplicationSettings", get_settings, gives=wire.ApplicationSettingsResource
+            ),
+            PUT=Operation(
+                "UpdateApplicationSettings",
+                update_settings,
+                takes=wire.WriteApplicationSettingsRequest,
+                gives=wire.ApplicationSettingsResource,
+            ),
+        ),
     ]
 
 
@@ -43,7 +71,7 @@ async def create(edge: Edge, request: Request) -> Response:
 
 async def get_all(edge: Edge, request: Request) -> Response:
     """Pinpoint's GetApps: a page of them, by id."""
-    size = _page_size(request.query_params.get("page-size"))
+    size = path.page_size(request)
     after = _cursor(request.query_params.get("token"))
     return answers.json(await edge.run(_page, edge.runtime, after, size))
 
@@ -78,8 +106,8 @@ async def update_settings(edge: Edge, request: Request) -> Response:
 def _create(runtime: Runtime, content: bytes) -> wire.ApplicationResponse:
     request = wire.decode(content, wire.CreateApplicationRequest)
     wire.storable(request)
-    if not 1 <= len(request.Name) <= MAX_NAME:
-        raise wire.BadRequest(f"Name: must have 1 to {MAX_NAME} characters")
+    if not 1 <= len(request.Name) <= bounds.MAX_APPLICATION_NAME:
+        raise wire.BadRequest(f"Name: must have 1 to {bounds.MAX_APPLICATION_NAME} characters")
     tags.check(request.tags or {})
     return _told(store.create_application(runtime.db, request.Name, tags=request.tags))
 
@@ -142,14 +170,6 @@ def _settings(
     return wire.convert(
         {"ApplicationId": application_id, **told, **modified}, wire.ApplicationSettingsResource
     )
-
-
-def _page_size(text: str | None) -> int:
-    if text is None:
-        return MAX_PAGE
-    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE:
-        raise wire.BadRequest(f"page-size: must be a number from 1 to {MAX_PAGE}")
-    return int(text)
 
 
 def _cursor(token: str | None) -> str:

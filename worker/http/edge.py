@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 import anyio.to_thread
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from worker.runtime import Runtime
 
@@ -31,17 +28,3 @@ class Edge:
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Call a function of the core in a thread, without holding up the loop."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self.threads)
-
-
-Operation = Callable[[Edge, Request], Awaitable[Response]]
-
-
-def resource(edge: Edge, path: str, **operations: Operation) -> Route:
-    """The route of a path: an operation for each of its methods. They share one route, since that
-    is what says which methods a path has."""
-
-    async def operate(request: Request) -> Response:
-        method = "GET" if request.method == "HEAD" else request.method
-        return await operations[method](edge, request)
-
-    return Route(path, operate, methods=[*operations])

@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import merging, store, wire
 from worker.http import answers, body, path
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
-
-MAX_BATCH = 100  # Pinpoint
-MAX_PATTERNS = 100
+from worker.wire import bounds
 
 _PLACES = {
     "endpoint-custom-attributes": ("Attributes",),
@@ -25,13 +23,41 @@ _PLACES = {
 }
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The routes of this module."""
+def resources() -> list[Resource]:
+    """The resources of this module."""
     app = "/v1/apps/{application_id}"
     return [
-        resource(edge, f"{app}/endpoints", PUT=update_batch),
-        resource(edge, f"{app}/endpoints/{{endpoint_id}}", GET=get, PUT=update, DELETE=delete),
-        resource(edge, f"{app}/attributes/{{attribute_type}}", PUT=remove_attributes),
+        resource(
+            f"{app}/endpoints",
+            PUT=Operation(
+                "UpdateEndpointsBatch",
+                update_batch,
+                takes=wire.EndpointBatchRequest,
+                gives=wire.MessageBody,
+                status=202,
+            ),
+        ),
+        resource(
+            f"{app}/endpoints/{{endpoint_id}}",
+            GET=Operation("GetEndpoint", get, gives=wire.EndpointResponse),
+            PUT=Operation(
+                "UpdateEndpoint",
+                update,
+                takes=wire.EndpointRequest,
+                gives=wire.MessageBody,
+                status=202,
+            ),
+            DELETE=Operation("DeleteEndpoint", delete, gives=wire.EndpointResponse, status=202),
+        ),
+        resource(
+            f"{app}/attributes/{{attribute_type}}",
+            PUT=Operation(
+                "RemoveAttributes",
+                remove_attributes,
+                takes=wire.UpdateAttributesRequest,
+                gives=wire.AttributesResource,
+            ),
+        ),
     ]
 
 
@@ -87,8 +113,10 @@ def _update_batch(runtime: Runtime, application_id: str, content: bytes, request
         _list_values(item)
     request = wire.convert(value, wire.EndpointBatchRequest)
     wire.storable(request)
-    if not 1 <= len(request.Item) <= MAX_BATCH:
-        raise wire.BadRequest(f"Item: must be 1 to {MAX_BATCH} endpoints, not {len(request.Item)}")
+    if not 1 <= len(request.Item) <= bounds.MAX_ENDPOINT_BATCH:
+        raise wire.BadRequest(
+            f"Item: must be 1 to {bounds.MAX_ENDPOINT_BATCH} endpoints, not {len(request.Item)}"
+        )
     _store(runtime, application_id, [(one.Id or "", one) for one in request.Item], request_id)
 
 
@@ -138,8 +166,8 @@ def _remove_attributes(
     if place is None:
         raise wire.BadRequest(f"attribute-type: must be one of {', '.join(_PLACES)}")
     patterns = wire.decode(content, wire.UpdateAttributesRequest).Blacklist or []
-    if not 1 <= len(patterns) <= MAX_PATTERNS:
-        raise wire.BadRequest(f"Blacklist: must be 1 to {MAX_PATTERNS} names or patterns")
+    if not 1 <= len(patterns) <= bounds.MAX_PATTERNS:
+        raise wire.BadRequest(f"Blacklist: must be 1 to {bounds.MAX_PATTERNS} names or patterns")
     removed = store.remove_attributes(runtime.db, application_id, place, patterns)
     return wire.AttributesResource(
         ApplicationId=application_id, AttributeType=attribute_type, Attributes=sorted(removed)

@@ -17,6 +17,9 @@ from worker.http import auth, permissions
 from worker.http.edge import Edge
 from worker.settings import Settings
 
+OPEN = ("/healthz", "/openapi.json")
+"""What is open to everybody whose address is let in."""
+
 Networks = Sequence[IPv4Network | IPv6Network]
 
 _log = logging.getLogger(__name__)
@@ -113,8 +116,9 @@ def networks(settings: Settings) -> Networks:
 
 
 def _is_open(method: str, path: str) -> bool:
-    """Whether nobody has to say who they are: preflights cannot, load balancers do not."""
-    return method == "OPTIONS" or path == "/healthz"
+    """Whether nobody has to say who they are: preflights cannot, load balancers do not, and the
+    OpenAPI document is the same everywhere."""
+    return method == "OPTIONS" or path in OPEN
 
 
 def _path(scope: Scope) -> str:

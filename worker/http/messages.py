@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -16,13 +17,45 @@ from starlette.responses import Response
 from worker import intake, wire
 from worker.http import answers, body, path
 from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
-PATH = "/v1/apps/{application_id}/messages"
-USERS_PATH = "/v1/apps/{application_id}/users-messages"
-
-_KEY = re.compile(r"[\x20-\x7e]{1,200}")
+_KEY = r"[\x20-\x7e]{1,200}"
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
+
+
+def resources() -> list[Resource]:
+    """The resources of this module."""
+    app = "/v1/apps/{application_id}"
+    key = Annotated[str, msgspec.Meta(pattern=f"^{_KEY}$", description="Sends nothing again")]
+    wait = Annotated[str, msgspec.Meta(description="RFC 7240: `wait=N` seconds for the outcomes")]
+    headers = {"Idempotency-Key": key, "Prefer": wait}
+    return [
+        resource(
+            f"{app}/messages",
+            POST=Operation(
+                "SendMessages",
+                send,
+                takes=wire.MessageRequest,
+                gives=wire.MessageResponse,
+                headers=headers,
+            ),
+        ),
+        resource(
+            f"{app}/messages/{{request_id}}",
+            GET=Operation("GetMessageOutcomes", outcomes, gives=wire.MessageOutcomes),
+        ),
+        resource(
+            f"{app}/users-messages",
+            POST=Operation(
+                "SendUsersMessages",
+                send_users,
+                takes=wire.SendUsersMessageRequest,
+                gives=wire.SendUsersMessageResponse,
+                headers=headers,
+            ),
+        ),
+    ]
 
 
 async def send(edge: Edge, request: Request) -> Response:
@@ -105,7 +138,7 @@ def _idempotency_key(request: Request, content: bytes) -> str | None:
     """
     key = request.headers.get("idempotency-key")
     if key is not None:
-        if not _KEY.fullmatch(key):
+        if not re.fullmatch(_KEY, key):
             raise wire.BadRequest("Idempotency-Key: must be 1 to 200 printable ASCII characters")
         return key
     invocation = request.headers.get("amz-sdk-invocation-id")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 from starlette.requests import Request
 
 from worker import wire
+from worker.wire import bounds
 
 
 def segment(request: Request, name: str) -> str:
@@ -20,3 +22,11 @@ def segment(request: Request, name: str) -> str:
 def application_id(request: Request) -> str:
     """The application that the path names."""
     return segment(request, "application_id")
+
+
+def page_size(request: Request) -> int:
+    """How many items a page may have: the query's `page-size`, else as many as there may be."""
+    text = request.query_params.get("page-size", str(bounds.MAX_PAGE))
+    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= bounds.MAX_PAGE:
+        raise wire.BadRequest(f"page-size: must be a number from 1 to {bounds.MAX_PAGE}")
+    return int(text)

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import phone, wire
 from worker.http import answers, body
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The route of this module."""
-    return [resource(edge, "/v1/phone/number/validate", POST=validate)]
+def resources() -> list[Resource]:
+    """The resource of this module."""
+    return [
+        resource(
+            "/v1/phone/number/validate",
+            POST=Operation(
+                "PhoneNumberValidate",
+                validate,
+                takes=wire.NumberValidateRequest,
+                gives=wire.NumberValidateResponse,
+            ),
+        )
+    ]
 
 
 async def validate(edge: Edge, request: Request) -> Response:

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import store, wire
 from worker.http import answers, body, path
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
-
-MAX_TAGS = 50  # Pinpoint
-MAX_KEY = 128  # Pinpoint: characters
-MAX_VALUE = 256  # Pinpoint: characters
+from worker.wire import bounds
 
 _ARN = "arn:aws:mobiletargeting:us-east-1:000000000000"
 _RESOURCE = re.compile(
     r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[0-9]+:"
     r"(?:apps/(?P<id>[^/]+)|templates/(?P<name>[^/]+)/(?P<type>[A-Z]+))"
 )
+_SOME = msgspec.Meta(min_length=1)
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The routes of this module. A client may leave the slash in the ARN as it is."""
-    return [resource(edge, "/v1/tags/{resource_arn:path}", GET=list_, POST=tag, DELETE=untag)]
+def resources() -> list[Resource]:
+    """The resource of this module. A client may leave the slash in the ARN as it is."""
+    return [
+        resource(
+            "/v1/tags/{resource_arn:path}",
+            GET=Operation("ListTagsForResource", list_, gives=wire.TagsModel),
+            POST=Operation("TagResource", tag, takes=wire.TagsModel, status=204),
+            DELETE=Operation(
+                "UntagResource", untag, status=204, query={"tagKeys!": Annotated[list[str], _SOME]}
+            ),
+        )
+    ]
 
 
 def arn(application_id: str) -> str:
@@ -42,15 +51,16 @@ def template_arn(name: str, template_type: str) -> str:
 
 def check(tags: Mapping[str, str]) -> None:
     """`BadRequest` for tags that Pinpoint would not take."""
-    if len(tags) > MAX_TAGS:
-        raise wire.BadRequest(f"tags: are more than {MAX_TAGS}")
+    if len(tags) > bounds.MAX_TAGS:
+        raise wire.BadRequest(f"tags: are more than {bounds.MAX_TAGS}")
     for key, value in tags.items():
-        if not 1 <= len(key) <= MAX_KEY or key.lower().startswith("aws:"):
+        if not 1 <= len(key) <= bounds.MAX_TAG_KEY or key.lower().startswith("aws:"):
             raise wire.BadRequest(
-                f"tags: a key must have 1 to {MAX_KEY} characters and not begin with aws:"
+                f"tags: a key must have 1 to {bounds.MAX_TAG_KEY} characters and not "
+                "begin with aws:"
             )
-        if len(value) > MAX_VALUE:
-            raise wire.BadRequest(f"tags: a value has more than {MAX_VALUE} characters")
+        if len(value) > bounds.MAX_TAG_VALUE:
+            raise wire.BadRequest(f"tags: a value has more than {bounds.MAX_TAG_VALUE} characters")
 
 
 async def list_(edge: Edge, request: Request) -> Response:
@@ -95,16 +105,17 @@ def _tag(runtime: Runtime, named: re.Match[str], content: bytes) -> None:
 def _change(
     runtime: Runtime, named: re.Match[str], put: Mapping[str, str], remove: Sequence[str]
 ) -> None:
+    most = bounds.MAX_TAGS
     if named["id"] is not None:
-        changed = store.change_tags(runtime.db, named["id"], put=put, remove=remove, most=MAX_TAGS)
+        changed = store.change_tags(runtime.db, named["id"], put=put, remove=remove, most=most)
     else:
         changed = store.change_template_tags(
-            runtime.db, named["name"], named["type"], put=put, remove=remove, most=MAX_TAGS
+            runtime.db, named["name"], named["type"], put=put, remove=remove, most=most
         )
     if changed is None:
         raise wire.NotFound("Resource not found")
     if not changed:
-        raise wire.BadRequest(f"tags: would be more than {MAX_TAGS}")
+        raise wire.BadRequest(f"tags: would be more than {bounds.MAX_TAGS}")
 
 
 def _arn(request: Request) -> re.Match[str]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import store, templates, wire
 from worker.http import answers, body, path, tags
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, PageSize, Resource, resource
 from worker.runtime import Runtime
-
-MAX_PAGE = 100
 
 _NEWEST = 2**31 - 1
 _RESPONSES: Mapping[wire.TemplateType, Any] = {
@@ -30,25 +27,77 @@ _RESPONSES: Mapping[wire.TemplateType, Any] = {
 }
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The routes of this module."""
-    one = "/v1/templates/{name}"
+def resources() -> list[Resource]:
+    """The resources of this module."""
+    one = "/v1/templates/{template_name}"
+    versions = f"{one}/{{template_type}}"
+    paged = {"next-token": str, "page-size": PageSize}
     return [
-        resource(edge, "/v1/templates", GET=list_),
-        *(
-            resource(
-                edge,
-                f"{one}/{kind.lower()}",
-                POST=functools.partial(create, kind),
-                GET=functools.partial(get, kind),
-                PUT=functools.partial(update, kind),
-                DELETE=functools.partial(delete, kind),
-            )
-            for kind in _RESPONSES
+        resource(
+            "/v1/templates",
+            GET=Operation(
+                "ListTemplates",
+                list_,
+                gives=wire.TemplatesResponse,
+                query={**paged, "prefix": str, "template-type": wire.TemplateType},
+            ),
         ),
-        resource(edge, f"{one}/{{type}}/versions", GET=list_versions),
-        resource(edge, f"{one}/{{type}}/active-version", PUT=activate),
+        *(_resource(f"{one}/{kind.lower()}", kind) for kind in _RESPONSES),
+        resource(
+            f"{versions}/versions",
+            GET=Operation(
+                "ListTemplateVersions",
+                list_versions,
+                gives=wire.TemplateVersionsResponse,
+                query=paged,
+            ),
+        ),
+        resource(
+            f"{versions}/active-version",
+            PUT=Operation(
+                "UpdateTemplateActiveVersion",
+                activate,
+                takes=wire.TemplateActiveVersionRequest,
+                gives=wire.MessageBody,
+            ),
+        ),
     ]
+
+
+def _resource(where: str, kind: wire.TemplateType) -> Resource:
+    name, takes, version = (
+        f"{kind.capitalize()}Template",
+        templates.REQUESTS[kind],
+        {"version": str},
+    )
+    return resource(
+        where,
+        POST=Operation(
+            f"Create{name}",
+            functools.partial(create, kind),
+            takes=takes,
+            gives=wire.CreateTemplateMessageBody,
+            status=201,
+        ),
+        GET=Operation(
+            f"Get{name}", functools.partial(get, kind), gives=_RESPONSES[kind], query=version
+        ),
+        PUT=Operation(
+            f"Update{name}",
+            functools.partial(update, kind),
+            takes=takes,
+            gives=wire.MessageBody,
+            status=202,
+            query={**version, "create-new-version": bool},
+        ),
+        DELETE=Operation(
+            f"Delete{name}",
+            functools.partial(delete, kind),
+            gives=wire.MessageBody,
+            status=202,
+            query=version,
+        ),
+    )
 
 
 async def create(kind: wire.TemplateType, edge: Edge, request: Request) -> Response:
@@ -104,13 +153,15 @@ async def list_(edge: Edge, request: Request) -> Response:
     if kind is not None and kind not in set(wire.TemplateType):
         raise wire.BadRequest(f"template-type: must be one of {', '.join(wire.TemplateType)}")
     prefix = request.query_params.get("prefix", "")
-    page = await edge.run(_page, edge.runtime, kind, prefix, _cursor(request), _page_size(request))
+    page = await edge.run(
+        _page, edge.runtime, kind, prefix, _cursor(request), path.page_size(request)
+    )
     return answers.json(page)
 
 
 async def list_versions(edge: Edge, request: Request) -> Response:
     """Pinpoint's ListTemplateVersions: a page of them, the newest first."""
-    name, kind, size = _name(request), _type(request), _page_size(request)
+    name, kind, size = _name(request), _type(request), path.page_size(request)
     before = templates.version_number(_cursor(request)) or _NEWEST
     page = await edge.run(_versions_page, edge.runtime, name, kind, before, size)
     return answers.json(msgspec.structs.replace(page, RequestID=request.state.request_id))
@@ -187,13 +238,13 @@ def _told(one: store.TemplateVersion) -> dict[str, Any]:
 
 
 def _name(request: Request) -> str:
-    return path.segment(request, "name")
+    return path.segment(request, "template_name")
 
 
 def _type(request: Request) -> wire.TemplateType:
     """The type in the path of versions, where the SDKs put it as their callers write it: small, or
     as it stands in the answers."""
-    kind = path.segment(request, "type")
+    kind = path.segment(request, "template_type")
     if kind not in {kind.lower(), kind.upper()} or kind.upper() not in _RESPONSES:
         raise wire.NotFound("Resource not found")
     return wire.TemplateType(kind.upper())
@@ -211,13 +262,6 @@ def _flag(text: str | None) -> bool:
     if text not in {None, "", "true", "false"}:
         raise wire.BadRequest("create-new-version: must be true or false")
     return text == "true"
-
-
-def _page_size(request: Request) -> int:
-    text = request.query_params.get("page-size", str(MAX_PAGE))
-    if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_PAGE:
-        raise wire.BadRequest(f"page-size: must be a number from 1 to {MAX_PAGE}")
-    return int(text)
 
 
 def _token(end: str | None) -> str | None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from worker import store, wire
 from worker.http import answers, path
-from worker.http.edge import Edge, resource
+from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
 
-def routes(edge: Edge) -> list[Route]:
-    """The routes of this module."""
-    where = "/v1/apps/{application_id}/users/{user_id}"
-    return [resource(edge, where, GET=get, DELETE=delete)]
+def resources() -> list[Resource]:
+    """The resource of this module."""
+    return [
+        resource(
+            "/v1/apps/{application_id}/users/{user_id}",
+            GET=Operation("GetUserEndpoints", get, gives=wire.EndpointsResponse),
+            DELETE=Operation(
+                "DeleteUserEndpoints", delete, gives=wire.EndpointsResponse, status=202
+            ),
+        )
+    ]
 
 
 async def get(edge: Edge, request: Request) -> Response:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from worker.wire import enums
+from typing import Annotated
+
+from worker.wire import bounds, enums
+from worker.wire.bounds import told
 from worker.wire.parts import Shape
+
+_TagValue = Annotated[str, told(maxLength=bounds.MAX_TAG_VALUE)]
+Tags = Annotated[
+    dict[str, _TagValue],
+    told(
+        maxProperties=bounds.MAX_TAGS,
+        propertyNames={
+            "minLength": 1,
+            "maxLength": bounds.MAX_TAG_KEY,
+            "not": {"pattern": "^[aA][wW][sS]:"},
+        },
+    ),
+]
+_Name = Annotated[str, told(minLength=1, maxLength=bounds.MAX_APPLICATION_NAME)]
+_Clock = Annotated[str, told(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9])?$")]
 
 
 class CreateApplicationRequest(Shape, frozen=True):
-    Name: str
-    tags: dict[str, str] | None = None
+    Name: _Name
+    tags: Tags | None = None
 
 
 class ApplicationResponse(Shape, frozen=True):
@@ -41,8 +59,8 @@ class CampaignLimits(Shape, frozen=True):
 
 
 class QuietTime(Shape, frozen=True):
-    End: str | None = None
-    Start: str | None = None
+    End: _Clock | None = None
+    Start: _Clock | None = None
 
 
 class JourneyTimeframeCap(Shape, frozen=True):
@@ -77,4 +95,4 @@ class ApplicationSettingsResource(Shape, frozen=True):
 
 
 class TagsModel(Shape, frozen=True):
-    tags: dict[str, str]
+    tags: Tags

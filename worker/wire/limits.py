@@ -8,11 +8,9 @@ from typing import Any
 
 import msgspec
 
+from worker.wire import bounds
 from worker.wire.errors import BadRequest
 from worker.wire.requests import MessageRequest, SendUsersMessageRequest
-
-MAX_RECIPIENTS = 100  # Pinpoint: Addresses and Endpoints together
-MAX_USERS = 100  # Pinpoint; with 15 endpoints each, up to 1,500 recipients
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -22,17 +20,17 @@ def check(request: MessageRequest) -> bytes:
     recipients = len(request.Addresses or ()) + len(request.Endpoints or ())
     if recipients == 0:
         raise BadRequest("Addresses, Endpoints: at least one recipient is required")
-    if recipients > MAX_RECIPIENTS:
+    if recipients > bounds.MAX_RECIPIENTS:
         raise BadRequest(
-            f"Addresses, Endpoints: {recipients} recipients are more than {MAX_RECIPIENTS}"
+            f"Addresses, Endpoints: {recipients} recipients are more than {bounds.MAX_RECIPIENTS}"
         )
     return storable(request)
 
 
 def check_users(request: SendUsersMessageRequest) -> bytes:
     """The same for SendUsersMessages."""
-    if not 1 <= len(request.Users) <= MAX_USERS:
-        raise BadRequest(f"Users: must be 1 to {MAX_USERS}, not {len(request.Users)}")
+    if not 1 <= len(request.Users) <= bounds.MAX_USERS:
+        raise BadRequest(f"Users: must be 1 to {bounds.MAX_USERS}, not {len(request.Users)}")
     if "" in request.Users:
         raise BadRequest("Users: a user id must not be empty")
     return storable(request)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from worker.wire import bounds
+from worker.wire.bounds import told
 from worker.wire.parts import Shape
+
+_Number = Annotated[str, told(minLength=1, maxLength=bounds.MAX_PHONE_NUMBER)]
 
 
 class NumberValidateRequest(Shape, frozen=True):
     IsoCountryCode: str | None = None
-    PhoneNumber: str | None = None
+    PhoneNumber: _Number | None = None
 
 
 class NumberValidateResponse(Shape, frozen=True):

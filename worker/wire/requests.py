@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from worker.wire import enums, messages, parts
+from typing import Annotated
+
+from worker.wire import bounds, enums, messages, parts
+from worker.wire.bounds import told
 from worker.wire.parts import Shape
+
+_RECIPIENTS = told(maxProperties=bounds.MAX_RECIPIENTS)
+_USERS = told(minProperties=1, maxProperties=bounds.MAX_USERS, propertyNames={"minLength": 1})
+_OptOut = Annotated[str, told(enum=["ALL", "NONE", ""])]
+_Status = Annotated[str, told(enum=["ACTIVE", "INACTIVE", ""])]
+_BATCH = told(minItems=1, maxItems=bounds.MAX_ENDPOINT_BATCH)
+_PATTERNS = told(minItems=1, maxItems=bounds.MAX_PATTERNS)
 
 
 class EndpointSendConfiguration(Shape, frozen=True):
@@ -40,8 +50,8 @@ class MessageRequest(Shape, frozen=True):
     """The body of SendMessages: one message for up to 100 recipients."""
 
     MessageConfiguration: DirectMessageConfiguration
-    Addresses: dict[str, AddressConfiguration] | None = None
-    Endpoints: dict[str, EndpointSendConfiguration] | None = None
+    Addresses: Annotated[dict[str, AddressConfiguration], _RECIPIENTS] | None = None
+    Endpoints: Annotated[dict[str, EndpointSendConfiguration], _RECIPIENTS] | None = None
     Context: dict[str, str] | None = None
     TemplateConfiguration: parts.TemplateConfiguration | None = None
     TraceId: str | None = None
@@ -51,7 +61,7 @@ class SendUsersMessageRequest(Shape, frozen=True):
     """The body of SendUsersMessages: one message for the endpoints of up to 100 users."""
 
     MessageConfiguration: DirectMessageConfiguration
-    Users: dict[str, EndpointSendConfiguration]
+    Users: Annotated[dict[str, EndpointSendConfiguration], _USERS]
     Context: dict[str, str] | None = None
     TemplateConfiguration: parts.TemplateConfiguration | None = None
     TraceId: str | None = None
@@ -65,10 +75,10 @@ class EndpointRequest(Shape, frozen=True):
     ChannelType: enums.ChannelType | None = None
     Demographic: parts.EndpointDemographic | None = None
     EffectiveDate: str | None = None
-    EndpointStatus: str | None = None
+    EndpointStatus: _Status | None = None
     Location: parts.EndpointLocation | None = None
     Metrics: dict[str, float] | None = None
-    OptOut: str | None = None
+    OptOut: _OptOut | None = None
     RequestId: str | None = None
     User: parts.EndpointUser | None = None
 
@@ -82,10 +92,10 @@ class EndpointBatchItem(EndpointRequest, frozen=True):
 class EndpointBatchRequest(Shape, frozen=True):
     """The body of UpdateEndpointsBatch."""
 
-    Item: list[EndpointBatchItem]
+    Item: Annotated[list[EndpointBatchItem], _BATCH]
 
 
 class UpdateAttributesRequest(Shape, frozen=True):
     """The body of RemoveAttributes: names, or patterns of names."""
 
-    Blacklist: list[str] | None = None
+    Blacklist: Annotated[list[str] | None, _PATTERNS] = None

@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 
-from worker.wire import limits, templates
+from worker.wire import bounds, limits, templates
 from worker.wire.errors import BadRequest
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_MOST: Mapping[str, int] = {"EMAIL": 600_000, "SMS": 1_600, "VOICE": 10_000}
+_NAME = re.compile(bounds.TEMPLATE_NAME)
 _MOST_OF_PART: Mapping[str, int] = {
     "ADM": 6_000,
     "APNS": 4_000,
@@ -20,8 +19,6 @@ _MOST_OF_PART: Mapping[str, int] = {
     "Default": 4_000,
     "GCM": 4_000,
 }
-_MOST_DESCRIPTION = 500
-_MOST_HEADERS = 15
 
 TemplateRequest = (
     templates.EmailTemplateRequest
@@ -43,22 +40,26 @@ def check_template_name(name: str) -> None:
 def check_template(request: TemplateRequest) -> None:
     """`BadRequest` that names the member that breaks a limit."""
     limits.storable(request)
-    _within(request.TemplateDescription, _MOST_DESCRIPTION, "TemplateDescription")
+    _within(request.TemplateDescription, bounds.MAX_TEMPLATE_DESCRIPTION, "TemplateDescription")
     if request.DefaultSubstitutions:
         _check_defaults(request.DefaultSubstitutions)
     match request:
         case templates.EmailTemplateRequest():
             parts = (request.Subject, request.TextPart, request.HtmlPart)
-            _within("".join(part or "" for part in parts), _MOST["EMAIL"], "Subject and parts")
-            if len(request.Headers or ()) > _MOST_HEADERS:
-                raise BadRequest(f"Headers: there can be at most {_MOST_HEADERS}")
+            _within(
+                "".join(part or "" for part in parts),
+                bounds.MAX_EMAIL_TEMPLATE,
+                "Subject and parts",
+            )
+            if len(request.Headers or ()) > bounds.MAX_TEMPLATE_HEADERS:
+                raise BadRequest(f"Headers: there can be at most {bounds.MAX_TEMPLATE_HEADERS}")
         case templates.PushNotificationTemplateRequest():
             for name, most in _MOST_OF_PART.items():
                 _within(_texts(getattr(request, name)), most, name)
         case templates.SMSTemplateRequest():
-            _within(request.Body, _MOST["SMS"], "Body")
+            _within(request.Body, bounds.MAX_SMS_TEMPLATE, "Body")
         case _:
-            _within(request.Body, _MOST["VOICE"], "Body")
+            _within(request.Body, bounds.MAX_VOICE_TEMPLATE, "Body")
 
 
 def _texts(part: Any) -> str:

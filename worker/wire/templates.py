@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from worker.wire import enums, parts
+from typing import Annotated
+
+from worker.wire import bounds, enums, parts
+from worker.wire.apps import Tags
+from worker.wire.bounds import told
 from worker.wire.parts import Shape
+
+_Description = Annotated[str, told(maxLength=bounds.MAX_TEMPLATE_DESCRIPTION)]
+_EmailText = Annotated[str, told(maxLength=bounds.MAX_EMAIL_TEMPLATE)]
+_Headers = Annotated[list[parts.MessageHeader], told(maxItems=bounds.MAX_TEMPLATE_HEADERS)]
+_SMSText = Annotated[str, told(maxLength=bounds.MAX_SMS_TEMPLATE)]
+_VoiceText = Annotated[str, told(maxLength=bounds.MAX_VOICE_TEMPLATE)]
 
 
 class AndroidPushNotificationTemplate(Shape, frozen=True):
@@ -41,20 +51,20 @@ class TemplateRequest(Shape, frozen=True):
     object, as a string."""
 
     DefaultSubstitutions: str | None = None
-    tags: dict[str, str] | None = None
-    TemplateDescription: str | None = None
+    tags: Tags | None = None
+    TemplateDescription: _Description | None = None
 
 
 class EmailTemplateRequest(TemplateRequest, frozen=True):
-    Headers: list[parts.MessageHeader] | None = None
-    HtmlPart: str | None = None
+    Headers: _Headers | None = None
+    HtmlPart: _EmailText | None = None
     RecommenderId: str | None = None
-    Subject: str | None = None
-    TextPart: str | None = None
+    Subject: _EmailText | None = None
+    TextPart: _EmailText | None = None
 
 
 class SMSTemplateRequest(TemplateRequest, frozen=True):
-    Body: str | None = None
+    Body: _SMSText | None = None
     RecommenderId: str | None = None
 
 
@@ -68,7 +78,7 @@ class PushNotificationTemplateRequest(TemplateRequest, frozen=True):
 
 
 class VoiceTemplateRequest(TemplateRequest, frozen=True):
-    Body: str | None = None
+    Body: _VoiceText | None = None
     LanguageCode: str | None = None
     VoiceId: str | None = None
 

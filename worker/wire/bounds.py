@@ -1,0 +1,63 @@
+"""How much there may be of what. Pinpoint's limits, unless it says that one is ours.
+
+Checks are where the rules are; here are only the numbers, so that the shapes can tell them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+MAX_RECIPIENTS = 100
+"""Of SendMessages: Addresses and Endpoints together."""
+MAX_USERS = 100
+"""Of SendUsersMessages. With 15 endpoints each, that is up to 1,500 recipients."""
+
+MAX_APPLICATION_NAME = 64
+"""Characters."""
+
+MAX_TAGS = 50
+MAX_TAG_KEY = 128
+"""Characters."""
+MAX_TAG_VALUE = 256
+"""Characters."""
+
+MAX_ENDPOINT_BATCH = 100
+MAX_ENDPOINT_BYTES = 15 * 1024
+MAX_ATTRIBUTES = 250
+"""Of an endpoint, of all kinds together."""
+MAX_ATTRIBUTE_NAME = 50
+"""Characters."""
+MAX_ATTRIBUTE_VALUES = 50
+MAX_ATTRIBUTE_VALUE = 100
+"""Characters."""
+MAX_PATTERNS = 100
+"""Of RemoveAttributes. Ours."""
+MAX_KEY_BYTES = 1024
+"""Of an endpoint's id or user id. Ours, as is the next: PostgreSQL's index can hold no longer
+ones."""
+MAX_ADDRESS_BYTES = 2048
+
+MAX_TEMPLATE_DESCRIPTION = 500
+"""Characters."""
+MAX_TEMPLATE_HEADERS = 15
+MAX_EMAIL_TEMPLATE = 600_000
+"""Characters: Subject and parts together."""
+MAX_SMS_TEMPLATE = 1_600
+"""Characters."""
+MAX_VOICE_TEMPLATE = 10_000
+"""Characters."""
+TEMPLATE_NAME = "[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
+
+MAX_PAGE = 100
+"""Items in a page of an answer. Ours: what Pinpoint's was is not known."""
+
+MAX_PHONE_NUMBER = 100
+"""Characters. Ours."""
+
+
+def told(**schema: Any) -> msgspec.Meta:
+    """A limit for the OpenAPI document alone, in JSON Schema's words: it is checked elsewhere, in
+    words that are Pinpoint's."""
+    return msgspec.Meta(extra_json_schema=schema)
