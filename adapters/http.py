@@ -1,8 +1,13 @@
-"""One HTTP request to a provider: whether it has left, and an answer that is read to a limit."""
+"""One HTTP request to a provider: whether it has left, and an answer that is read to a limit.
+
+aiohttp's connector keeps the connections (names, TLS, limits) and its parser reads the answers. Its
+session stays out: what it makes for each request takes as long as all the rest of a send.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import socket
 from collections.abc import Callable, Mapping
@@ -10,35 +15,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import aiohttp.abc
 import yarl
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
 
 from adapters.contract import Outcome, indeterminate, temporary
 
+HEADERS = {"User-Agent": "Sendpoint", "Accept": "*/*", "Accept-Encoding": "identity"}
 _BODY_LIMIT = 64 * 1024
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # the deadline is the caller's
+_TROUBLE = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError, ValueError)
 
 
-@dataclass(slots=True)
-class Progress:
-    """Whether the request has been written to its connection, so that the peer may act on it; told
-    by the `Body` of the request."""
+class NoAnswer(Exception):
+    """There is no answer. `left` says whether the request had been written to its connection by
+    then, so that the peer may act on it; `kind` what kind of trouble it was, without the words,
+    which may hold the URL's secrets. The trouble itself is the cause."""
 
-    left: bool = False
-
-
-class Body(aiohttp.BytesPayload):
-    """A request's body, which notes in `progress` that the request leaves. aiohttp writes the
-    headers together with it. (Its tracing says it too, at a tenth of the cost of a request.)"""
-
-    def __init__(self, content: bytes, progress: Progress) -> None:
-        super().__init__(content)
-        self._progress = progress
-
-    async def write_with_length(
-        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        self._progress.left = True
-        await super().write_with_length(writer, content_length)
+    def __init__(self, kind: str, *, left: bool) -> None:
+        super().__init__(kind)
+        self.kind, self.left = kind, left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,56 +55,135 @@ class Reply:
         return document if isinstance(document, dict) else {}
 
 
-class Client:
-    """Kept connections to one provider, opened by the loop that first needs them.
+class Connections:
+    """Kept connections, at most so many, opened by the loop that first needs them.
 
-    `name` is what the provider is called in an outcome's text.
+    Redirects are not followed, cookies not kept, proxies of the environment not used, and nothing
+    is tried again. `socket_factory` makes the socket to each address (aiohttp's `TCPConnector`).
     """
 
-    def __init__(self, name: str, *, connections: int) -> None:
+    def __init__(
+        self,
+        *,
+        connections: int,
+        socket_factory: Callable[[tuple[Any, ...]], socket.socket] | None = None,
+    ) -> None:
         if connections < 1:
             raise ValueError("connections must be at least 1")
+        self._limit = connections
+        self._socket_factory = socket_factory
+        self._connector: aiohttp.TCPConnector | None = None
+        self._origins: dict[yarl.URL, aiohttp.ClientRequest] = {}
+        self.closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str | yarl.URL,
+        *,
+        headers: Mapping[str, str],
+        deadline: float,
+        data: bytes = b"",
+        limit: int = _BODY_LIMIT,
+    ) -> Reply:
+        """One request until `deadline`, in the loop's time, and the first `limit` bytes of the
+        answer's body; what is wrong with a body does not undo the answer. Of the request's headers
+        only Host and Content-Length are added. Raises `NoAnswer`."""
+        left = False
+        answer = None
+        content = b""
+        try:
+            origin, host, path = _parsed(url)
+            request = (
+                f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{_lines(headers)}"
+                f"Content-Length: {len(data)}\r\n\r\n"
+            ).encode() + data
+            async with asyncio.timeout_at(deadline):
+                connection, protocol, transport = await self._connected(origin)
+                try:
+                    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+                    left = True
+                    transport.write(request)
+                    answer, body = await protocol.read()
+                    while 100 <= answer.code < 200 and answer.code != 101:
+                        answer, body = await protocol.read()
+                    while len(content) < limit and not body.at_eof():
+                        content += await body.read(limit - len(content))
+                except BaseException:
+                    connection.close()
+                    raise
+                connection.release()  # which closes it if there is more to come
+        except _TROUBLE as trouble:
+            if answer is None:
+                raise NoAnswer(type(trouble).__name__, left=left) from trouble
+        return Reply(status=answer.code, headers=answer.headers, body=content)
+
+    async def aclose(self) -> None:
+        """Close the connections; a request in flight loses its answer."""
+        self.closed = True
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+    async def _connected(
+        self, origin: yarl.URL
+    ) -> tuple[Connection, ResponseHandler, asyncio.Transport]:
+        if self.closed:
+            raise aiohttp.ClientConnectionError
+        if self._connector is None:
+            self._connector = aiohttp.TCPConnector(
+                limit=self._limit, socket_factory=self._socket_factory
+            )
+        whereto = self._origins.get(origin)
+        if whereto is None:  # all that the connector reads of a request
+            whereto = self._origins[origin] = aiohttp.ClientRequest("POST", origin)
+        while True:
+            try:
+                connection = await self._connector.connect(whereto, [], _NO_TIMEOUT)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self.closed and task is not None and not task.cancelling():
+                    raise aiohttp.ClientConnectionError from None  # it cancels those who wait
+                raise
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is not None and transport is not None and not protocol.should_close:
+                return connection, protocol, transport
+            connection.close()  # the peer wrote something that nobody had asked for
+
+
+class Client:
+    """A provider's answers over kept connections. `name` is what the provider is called in an
+    outcome's text."""
+
+    def __init__(self, name: str, *, connections: int) -> None:
         self._name = name
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
+        self._connections = Connections(connections=connections)
 
     async def post(
         self, url: str | yarl.URL, *, data: bytes, headers: Mapping[str, str], deadline: float
     ) -> Reply | Outcome:
         """One POST until `deadline`, in the loop's time: the reply, or what its absence means."""
-        if self._closed:
+        if self._connections.closed:
             return temporary(503, "The adapter is closed")
-        if self._session is None:
-            self._session = session(connections=self._connections)
-        progress = Progress()
         try:
-            async with asyncio.timeout_at(deadline):
-                response = await self._session.post(
-                    url,
-                    data=Body(data, progress),
-                    headers={**headers, "Accept-Encoding": "identity"},
-                    allow_redirects=False,
-                )
-        except (aiohttp.ClientError, OSError, ValueError) as trouble:
-            return self._no_answer(trouble, left=progress.left)
-        content = await body(response, deadline)
-        return Reply(status=response.status, headers=response.headers, body=content)
+            return await self._connections.request(
+                "POST", url, data=data, headers={**HEADERS, **headers}, deadline=deadline
+            )
+        except NoAnswer as trouble:
+            return unanswered(self._name, trouble)
 
     async def aclose(self) -> None:
         """Close the connections; a request in flight loses its answer."""
-        self._closed = True
-        opened, self._session = self._session, None
-        if opened is not None:
-            await opened.close()
+        await self._connections.aclose()
 
-    def _no_answer(self, trouble: Exception, *, left: bool) -> Outcome:
-        """The texts name the kind of trouble only: an exception's own may hold the URL."""
-        if left:
-            return indeterminate(f"{self._name} did not answer: {type(trouble).__name__}")
-        if isinstance(trouble, TimeoutError):
-            return temporary(504, f"{self._name} was not reached in time")
-        return temporary(503, f"{self._name} was not reached: {type(trouble).__name__}")
+
+def unanswered(name: str, trouble: NoAnswer) -> Outcome:
+    """Indeterminate if the request had left, temporary if it had not. `name` is who did not."""
+    if trouble.left:
+        return indeterminate(f"{name} did not answer: {trouble.kind}")
+    if trouble.kind == TimeoutError.__name__:
+        return temporary(504, f"{name} was not reached in time")
+    return temporary(503, f"{name} was not reached: {trouble.kind}")
 
 
 def base_url(url: str, name: str = "base_url") -> str:
@@ -123,32 +199,16 @@ def base_url(url: str, name: str = "base_url") -> str:
     return url.rstrip("/")
 
 
-def session(
-    *,
-    connections: int,
-    socket_factory: Callable[[tuple[Any, ...]], socket.socket] | None = None,
-) -> aiohttp.ClientSession:
-    """A session that keeps no cookies and no time, and follows no proxies of the environment. It
-    belongs to the running loop."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, socket_factory=socket_factory),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),  # the deadline is the caller's
-        auto_decompress=False,
-    )
+@functools.lru_cache(maxsize=256)
+def _parsed(url: str | yarl.URL) -> tuple[yarl.URL, str, str]:
+    """Whereto to connect, and what goes into the request as host and path."""
+    parsed = yarl.URL(url)
+    return parsed.origin(), parsed.host_port_subcomponent or "", parsed.raw_path_qs
 
 
-async def body(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    """The beginning of the answer's body; what is wrong with a body changes no verdict.
-
-    A body that ends within the limit leaves the connection to the next request.
-    """
-    content = b""
-    try:
-        async with asyncio.timeout_at(deadline):
-            while len(content) < _BODY_LIMIT and not response.content.at_eof():
-                content += await response.content.read(_BODY_LIMIT - len(content))
-    except (aiohttp.ClientError, OSError):
-        pass
-    response.release()  # which closes the connection if there is more to come
-    return content
+def _lines(headers: Mapping[str, str]) -> str:
+    """ValueError if a header's value goes on in another line."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not lines.count("\r") == lines.count("\n") == len(headers):
+        raise ValueError("a header's value has more than a line")
+    return lines

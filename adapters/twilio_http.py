@@ -16,12 +16,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+import yarl
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # it has no types
 from twilio.http.response import Response  # type: ignore[import-untyped]
 
 from adapters import answers, http
 
 _SECONDS = 60.0  # for a request outside `deadline`
+_LIMIT = 4 * 1024 * 1024  # bytes of an answer: a page of a list may be long
 
 _deadline: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
 
@@ -35,15 +37,6 @@ class Refused(Exception):
     ) -> None:
         super().__init__(status, code)
         self.status, self.code, self.text, self.retry_after = status, code, text, retry_after
-
-
-class NoAnswer(Exception):
-    """There is no answer that can be read. `left` says whether the request had gone out by then,
-    `kind` what kind of trouble it was, without the words."""
-
-    def __init__(self, kind: str, *, left: bool) -> None:
-        super().__init__(kind)
-        self.kind, self.left = kind, left
 
 
 @contextlib.contextmanager
@@ -60,73 +53,76 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 class HttpClient(AsyncHttpClient):  # type: ignore[misc]  # of a library without types
-    """Twilio's HTTP over one aiohttp session, opened on the loop of the first request.
+    """Twilio's HTTP over our connections, signed in as `auth`, user and password.
 
-    A 2xx with a JSON object is returned; everything else raises `Refused` or `NoAnswer`. Nothing is
-    logged, tried again or kept.
+    A 2xx with a JSON object is returned; everything else raises `Refused` or `http.NoAnswer`.
+    Nothing is logged, tried again or kept.
     """
 
-    def __init__(self, *, connections: int) -> None:
+    def __init__(self, *, auth: tuple[str, str], connections: int) -> None:
         super().__init__(logging.getLogger(__name__), is_async=True)
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
+        self._connections = http.Connections(connections=connections)
+        self._headers = {
+            **http.HEADERS,
+            "Accept": "application/json",
+            "Authorization": aiohttp.encode_basic_auth(*auth),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
 
     async def request(
         self,
         method: str,
         uri: str,
         params: Mapping[str, str | int] | None = None,
-        data: dict[str, object] | None = None,
-        headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,  # noqa: ARG002  # ours say the same
+        auth: tuple[str, str] | None = None,  # noqa: ARG002  # the account's own, as are ours
         timeout: float | None = None,  # noqa: ASYNC109  # Twilio's signature
-        allow_redirects: bool = False,
+        allow_redirects: bool = False,  # noqa: ARG002  # they never are
     ) -> Response:
-        progress = http.Progress()
+        """What Twilio's own classes call."""
+        reply, _ = await self.exchange(method, uri, params=params, data=data, seconds=timeout)
+        return Response(reply.status, reply.body.decode(), reply.headers)
+
+    async def exchange(
+        self,
+        method: str,
+        uri: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        data: Mapping[str, object] | None = None,
+        seconds: float | None = None,
+    ) -> tuple[http.Reply, dict[str, Any]]:
+        """The answer, and the JSON object that its body is."""
         now = asyncio.get_running_loop().time()
-        headers = {**(headers or {}), "Accept-Encoding": "identity"}
-        if auth is not None:
-            headers["Authorization"] = aiohttp.encode_basic_auth(*auth)
-        try:
-            body = urlencode(data, doseq=True).encode() if data else b""
-            async with (
-                asyncio.timeout_at(_deadline.get() or now + (timeout or _SECONDS)),
-                self._opened().request(
-                    method,
-                    uri,
-                    params=params,
-                    data=http.Body(body, progress),
-                    headers=headers,
-                    allow_redirects=allow_redirects,
-                ) as response,
-            ):
-                text = (await response.read()).decode()  # JSON is UTF-8, RFC 8259
-        except (aiohttp.ClientError, OSError, ValueError) as trouble:
-            raise NoAnswer(type(trouble).__name__, left=progress.left) from trouble
-        document = _document(text)
-        if response.status >= 300:
-            raise _refused(response.status, document, response.headers)
+        reply = await self._connections.request(
+            method,
+            yarl.URL(uri).update_query(params) if params else uri,
+            data=_form(data or {}),
+            headers=self._headers,
+            deadline=_deadline.get() or now + (seconds or _SECONDS),
+            limit=_LIMIT,
+        )
+        document = _document(reply.body)
+        if reply.status >= 300:
+            raise _refused(reply.status, document, reply.headers)
         if document is None:
-            raise NoAnswer("not a JSON object", left=True)
-        return Response(response.status, text, response.headers)
+            raise http.NoAnswer("not a JSON object", left=True)
+        return reply, document
 
     async def close(self) -> None:
         """Close the connections; a request in flight loses its answer."""
-        self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise aiohttp.ClientConnectionError
-        if self._session is None:
-            self._session = http.session(connections=self._connections)
-        return self._session
+        await self._connections.aclose()
 
 
-def _document(text: str) -> dict[str, Any] | None:
+def _form(fields: Mapping[str, object]) -> bytes:
+    try:
+        return urlencode(fields, doseq=True).encode()
+    except UnicodeEncodeError as trouble:
+        raise http.NoAnswer(type(trouble).__name__, left=False) from trouble
+
+
+def _document(text: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from typing import Any
 
 import yarl
 
-from adapters import twilio_account, twilio_http
+from adapters import http, twilio_account, twilio_http
 from adapters.contract import Delivery, Fault, Outcome, permanent
 from adapters.messages import Sms
 
@@ -92,8 +92,8 @@ class TwilioSms:
         try:
             with twilio_http.deadline(delivery.timeout):
                 sid = await twilio_account.create(self._client, "Messages", request)
-        except twilio_http.NoAnswer as trouble:
-            return twilio_account.unanswered(trouble)
+        except http.NoAnswer as trouble:
+            return http.unanswered("Twilio", trouble)
         except twilio_http.Refused as refused:
             return twilio_account.refusal(
                 refused,
@@ -190,7 +190,7 @@ def _channels_sender(
 
 def _number(number: str) -> str | None:
     """A number of ours: a short code has no country."""
-    return number if _SHORT_CODE.fullmatch(number) else twilio_account.e164(number)
+    return number if _SHORT_CODE.fullmatch(number) else twilio_account.senders_e164(number)
 
 
 def _encodable(text: str) -> bool:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.sax import saxutils  # nothing is parsed
 
-from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]
-
-from adapters import twilio_account, twilio_http
+from adapters import http, twilio_account, twilio_http
 from adapters.contract import Delivery, Fault, Outcome, permanent
 from adapters.messages import Voice
 
@@ -89,8 +88,8 @@ class TwilioVoice:
         try:
             with twilio_http.deadline(delivery.timeout):
                 sid = await twilio_account.create(self._client, "Calls", request)
-        except twilio_http.NoAnswer as trouble:
-            return twilio_account.unanswered(trouble)
+        except http.NoAnswer as trouble:
+            return http.unanswered("Twilio", trouble)
         except twilio_http.Refused as refused:
             return twilio_account.refusal(
                 refused,
@@ -141,7 +140,7 @@ class TwilioVoice:
         named = message.origination_number or self._number
         if not named:
             return permanent(400, "Neither message nor channel has a number", fault=Fault.MESSAGE)
-        origination = twilio_account.e164(named)
+        origination = twilio_account.senders_e164(named)
         if origination is None:
             return permanent(400, twilio_account.NO_SENDER, fault=Fault.MESSAGE)
         words = _twiml(message)
@@ -154,18 +153,16 @@ class TwilioVoice:
 
 
 def _twiml(message: Voice) -> str | Outcome:
-    """The words as TwiML. What XML cannot hold cannot be spoken either: it is a pause."""
+    """The words as TwiML, as Twilio's own `VoiceResponse` writes it. What XML cannot hold cannot be
+    spoken either: it is a pause."""
     if message.language_code and not _LANGUAGE.fullmatch(message.language_code):
         return permanent(400, "LanguageCode must look like en-US", fault=Fault.MESSAGE)
     if message.voice_id and not _VOICE.fullmatch(message.voice_id):
         return permanent(400, "VoiceId must be a voice's name", fault=Fault.MESSAGE)
-    response = VoiceResponse()
-    response.say(
-        _UNSPEAKABLE.sub(" ", message.body),
-        voice=_voice(message.voice_id),
-        language=message.language_code or None,
-    )
-    text: str = response.to_xml(xml_declaration=False)
+    said = {"language": message.language_code, "voice": _voice(message.voice_id)}
+    attributes = "".join(f' {name}="{value}"' for name, value in said.items() if value)
+    words = saxutils.escape(_UNSPEAKABLE.sub(" ", message.body))
+    text = f"<Response><Say{attributes}>{words}</Say></Response>"
     if len(text) > _TWIML_LIMIT:
         too_long = "Message too long: Twilio takes 4,000 characters, tags and escapes among them"
         return permanent(400, too_long, fault=Fault.MESSAGE)

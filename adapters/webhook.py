@@ -21,7 +21,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import aiohttp
 import yarl
 
 from adapters import addresses, answers, http
@@ -30,7 +29,6 @@ from adapters.contract import (
     DeliveryStatus,
     Fault,
     Outcome,
-    indeterminate,
     permanent,
     temporary,
 )
@@ -96,71 +94,50 @@ class Webhook:
         self._allowed = addresses.networks(allow_private)
         self._url = _checked_url(url, self._allowed)
         self._keys = _keys(secret)
-        self._headers = _checked_headers(headers or {})
+        own = _checked_headers(headers or {})
+        named = {name.lower() for name in own}
+        usual = {name: text for name, text in http.HEADERS.items() if name.lower() not in named}
+        self._headers = {**usual, **own, "Content-Type": "application/json"}
         self._timeout = timeout
-        self._connections = connections
         # A receiver may well repeat in its answer what it was sent.
         self._hidden = tuple(
-            filter(None, (*(secret or "").split(), *self._headers.values(), self._url.query_string))
+            filter(None, (*(secret or "").split(), *own.values(), self._url.query_string))
         )
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
+        self._connections = http.Connections(
+            connections=connections,
+            socket_factory=self._guarded_socket,
+        )
 
     async def send(self, delivery: Delivery) -> Outcome:
         """One POST; its `webhook-id` is the delivery's id, so a receiver can drop a repetition."""
-        if self._closed:
+        if self._connections.closed:
             return temporary(503, "The adapter is closed")
         try:
             body = _payload(delivery)
         except (TypeError, ValueError):
             text = "The message can not be written as a JSON object"
             return permanent(400, text, fault=Fault.MESSAGE)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + min(delivery.timeout, self._timeout)
-        progress = http.Progress()
+        timestamp = str(int(time.time()))
+        headers = {**self._headers, "webhook-id": delivery.id, "webhook-timestamp": timestamp}
+        if self._keys:
+            headers["webhook-signature"] = _signature(self._keys, delivery.id, timestamp, body)
+        deadline = asyncio.get_running_loop().time() + min(delivery.timeout, self._timeout)
         try:
-            async with asyncio.timeout_at(deadline):
-                response = await self._post(delivery.id, body, progress)
-        except (aiohttp.ClientError, OSError, ValueError) as trouble:
-            return _no_answer(trouble, left=progress.left)
-        said = await http.body(response, deadline)
+            reply = await self._connections.request(
+                "POST", self._url, data=body, headers=headers, deadline=deadline
+            )
+        except http.NoAnswer as trouble:
+            return _no_answer(trouble)
         return _outcome(
-            response.status,
-            self._shown(said.decode("utf-8", "replace"), delivery.address),
+            reply.status,
+            self._shown(reply.body.decode("utf-8", "replace"), delivery.address),
             message_id=delivery.id,
-            retry_after=answers.retry_after(response.headers.get("Retry-After")),
+            retry_after=answers.retry_after(reply.headers.get("Retry-After")),
         )
 
     async def aclose(self) -> None:
         """Close the connections; a send in flight loses its answer and is indeterminate."""
-        self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _post(
-        self, message_id: str, body: bytes, progress: http.Progress
-    ) -> aiohttp.ClientResponse:
-        timestamp = str(int(time.time()))
-        headers = {
-            **self._headers,
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-            "webhook-id": message_id,
-            "webhook-timestamp": timestamp,
-        }
-        if self._keys:
-            headers["webhook-signature"] = _signature(self._keys, message_id, timestamp, body)
-        if self._session is None:
-            self._session = http.session(
-                connections=self._connections, socket_factory=self._guarded_socket
-            )
-        return await self._session.post(
-            self._url,
-            data=http.Body(body, progress),
-            headers=headers,
-            allow_redirects=False,
-        )
+        await self._connections.aclose()
 
     def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """What aiohttp calls for a socket for each address it is about to connect to."""
@@ -210,17 +187,12 @@ def _outcome(status: int, text: str, *, message_id: str, retry_after: float | No
     )
 
 
-def _no_answer(trouble: Exception, *, left: bool) -> Outcome:
-    """The texts name the kind of trouble only: an exception's own may hold the URL's secrets."""
-    cause = getattr(trouble, "os_error", trouble)
+def _no_answer(trouble: http.NoAnswer) -> Outcome:
+    cause = getattr(trouble.__cause__, "os_error", trouble.__cause__)
     if isinstance(cause, ForbiddenAddressError):
         text = "The webhook's host has an address that may not be connected to"
         return permanent(403, text, fault=Fault.CREDENTIALS)
-    if left:
-        return indeterminate(f"The webhook did not answer: {type(trouble).__name__}")
-    if isinstance(trouble, TimeoutError):
-        return temporary(504, "The webhook was not reached in time")
-    return temporary(503, f"The webhook was not reached: {type(trouble).__name__}")
+    return http.unanswered("The webhook", trouble)
 
 
 def _checked_url(url: str, allowed: Sequence[addresses.Network]) -> yarl.URL:

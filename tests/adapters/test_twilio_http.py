@@ -11,7 +11,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.rest import Client
 
-from adapters import twilio_account, twilio_http
+from adapters import http, twilio_account, twilio_http
 from adapters.doubles import twilio
 from adapters.doubles.stage import Answer
 
@@ -50,7 +50,7 @@ async def trouble(client, *, seconds=20.0):
     with twilio_http.deadline(seconds):
         try:
             await client.messages.create_async(**MESSAGE)
-        except (twilio_http.Refused, twilio_http.NoAnswer) as error:
+        except (twilio_http.Refused, http.NoAnswer) as error:
             return error
 
 
@@ -138,7 +138,7 @@ def test_an_answer_nobody_can_read_comes_after_the_request_left(answer):
         return await trouble(client)
 
     error = play(scene)
-    assert isinstance(error, twilio_http.NoAnswer)
+    assert isinstance(error, http.NoAnswer)
     assert error.left
 
 
@@ -148,7 +148,7 @@ def test_a_refused_connection_comes_before_the_request_left():
         return await trouble(client)
 
     error = play(scene)
-    assert isinstance(error, twilio_http.NoAnswer)
+    assert isinstance(error, http.NoAnswer)
     assert (error.kind, error.left) == ("ClientConnectorError", False)
 
 

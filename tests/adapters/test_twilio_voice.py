@@ -9,6 +9,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
+from twilio.twiml.voice_response import VoiceResponse
 
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outcome
 from adapters.doubles import twilio
@@ -153,6 +154,14 @@ def test_the_text_is_spoken_and_never_read_as_markup(body, spoken):
     twiml = ET.fromstring(called(Voice(body=body))["Twiml"])
     assert [element.tag for element in twiml.iter()] == ["Response", "Say"]
     assert twiml[0].text == spoken
+
+
+@pytest.mark.parametrize("body", ["Your code is 1", "Tom & Jerry <3 \"x\" 'y'", "Привет, 😀\n\tda"])
+@pytest.mark.parametrize("voice", [{}, {"language_code": "de-DE", "voice_id": "Polly.Marlene"}])
+def test_the_words_are_written_as_twilios_library_writes_them(body, voice):
+    theirs = VoiceResponse()
+    theirs.say(body, voice=voice.get("voice_id"), language=voice.get("language_code"))
+    assert called(Voice(body=body, **voice))["Twiml"] == theirs.to_xml(xml_declaration=False)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import time
 import uuid
 
 import pytest
+import standardwebhooks
 from aiohttp import web
 
 from adapters import addresses
@@ -196,6 +197,22 @@ def test_the_body_is_the_event_in_its_envelope():
     assert "webhook-signature" not in headers
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, ("Sendpoint", "*/*")),
+        ({"user-agent": "Shop/1", "ACCEPT": "text/plain"}, ("Shop/1", "text/plain")),
+    ],
+)
+def test_the_channels_headers_replace_the_usual_ones(headers, expected):
+    async def scene(adapter, receiver):
+        await adapter.send(delivery())
+        return receiver.requests[0][1]
+
+    sent = run(scene, headers=headers)
+    assert (sent.getall("User-Agent"), sent.getall("Accept")) == ([expected[0]], [expected[1]])
+
+
 def test_the_signature_is_standard_webhooks_one_for_each_secret():
     async def scene(adapter, receiver):
         await adapter.send(delivery(delivery_id="0f8d"))
@@ -209,6 +226,17 @@ def test_the_signature_is_standard_webhooks_one_for_each_secret():
     ]
     assert headers["webhook-signature"].split(" ") == expected
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+
+
+@pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
+def test_the_standards_own_library_accepts_the_signature(secret):
+    async def scene(adapter, receiver):
+        await adapter.send(delivery())
+        return receiver.requests[0]
+
+    _, headers, body = run(scene, secret=f"{SECRET} {OTHER_SECRET}")
+    event = standardwebhooks.Webhook(secret).verify(body, dict(headers))
+    assert event["Event"] == "signed up"
 
 
 @pytest.mark.parametrize(
