@@ -4,11 +4,16 @@ import contextlib
 import itertools
 import os
 
+import hypothesis
 import psycopg
 import pytest
 import redis
 
 from tests import servers
+
+# How long an example takes is the machine's business.
+hypothesis.settings.register_profile("sendpoint", deadline=None)
+hypothesis.settings.load_profile("sendpoint")
 
 
 @contextlib.contextmanager
