@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Collection, Sequence
@@ -15,6 +16,9 @@ from worker import events, lookup, plan, render, store, templates, wire
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
+
+KEY = r"[\x20-\x7e]{1,200}"
+"""What an idempotency key may be, as a regular expression."""
 
 PENDING = "Accepted; the outcome is pending"
 
@@ -33,16 +37,22 @@ def accept(
     request: wire.MessageRequest,
     *,
     idempotency_key: str | None = None,
+    caller: str = "",
 ) -> Accepted:
     """Store a request with its recipients and ring for them. Once this returns, no crash loses it.
 
-    Raises `BadRequest` (nothing is stored), `NotFound` for an unknown application, and `Conflict`
-    if the idempotency key belongs to another request.
+    A request that was accepted with this idempotency key of this caller before is stored no second
+    time. Raises `BadRequest` (nothing is stored), `NotFound` for an unknown application, and
+    `Conflict` if the key belongs to another request.
     """
     body = wire.check(request)
-    directory = lookup.of_message(runtime, application_id, request)
-    recipients = plan.plan(request, directory)
-    return _save(runtime, application_id, request, body, recipients, idempotency_key)
+    key = _key(runtime, application_id, caller, idempotency_key, body)
+
+    try:
+        directory = lookup.of_message(runtime, application_id, request)
+        return _save(runtime, application_id, request, plan.plan(request, directory), key)
+    except wire.RequestError as refusal:
+        return _as_before(runtime, key, refusal)
 
 
 def accept_users(
@@ -51,23 +61,57 @@ def accept_users(
     request: wire.SendUsersMessageRequest,
     *,
     idempotency_key: str | None = None,
+    caller: str = "",
 ) -> Accepted:
     """The same for SendUsersMessages: who the users' endpoints are is settled here, once."""
     body = wire.check_users(request)
-    directory = lookup.of_users(runtime, application_id, request)
-    recipients = plan.plan_users(request, directory)
-    return _save(runtime, application_id, request, body, recipients, idempotency_key)
+    key = _key(runtime, application_id, caller, idempotency_key, body)
+
+    try:
+        directory = lookup.of_users(runtime, application_id, request)
+        return _save(runtime, application_id, request, plan.plan_users(request, directory), key)
+    except wire.RequestError as refusal:
+        return _as_before(runtime, key, refusal)
+
+
+def _key(
+    runtime: Runtime, application_id: str, caller: str, key: str | None, body: bytes
+) -> store.Key | None:
+    if key is None:
+        return None
+    if not re.fullmatch(KEY, key):
+        raise wire.BadRequest("Idempotency-Key: must be 1 to 200 printable ASCII characters")
+    return store.Key(
+        application_id=application_id,
+        caller=caller,
+        key=key,
+        fingerprint=hashlib.sha256(body).hexdigest(),
+        window=runtime.settings.idempotency_window,
+    )
+
+
+def _as_before(runtime: Runtime, key: store.Key | None, refusal: wire.RequestError) -> Accepted:
+    """A repetition is not refused for what has changed since the request was accepted: its caller
+    would take it that nothing was sent."""
+    twin = None if key is None else store.find_twin(runtime.db, key)
+    if key is None or twin is None:
+        raise refusal
+    return _repeated(key, twin)
+
+
+def _repeated(key: store.Key, twin: store.Twin) -> Accepted:
+    if twin.fingerprint != key.fingerprint:
+        raise wire.Conflict("The idempotency key was used for a different request")
+    return Accepted(twin.request_id, repeated=True)
 
 
 def _save(
     runtime: Runtime,
     application_id: str,
     request: wire.MessageRequest | wire.SendUsersMessageRequest,
-    body: bytes,
     recipients: Sequence[plan.Recipient],
-    idempotency_key: str | None,
+    key: store.Key | None,
 ) -> Accepted:
-    fingerprint = hashlib.sha256(body).hexdigest()
     request_id = uuid7()
     full = _full(runtime, {one.queue for one in recipients if one.settled is None})
     rows = [
@@ -80,17 +124,14 @@ def _save(
             request_id=request_id,
             application_id=application_id,
             body=_content(runtime, request),
-            fingerprint=fingerprint,
-            idempotency_key=idempotency_key,
             trace_id=request.TraceId,
         ),
         rows,
         ttl=runtime.settings.message_ttl,
+        key=key,
     )
-    if twin is not None:
-        if twin.fingerprint != fingerprint:
-            raise wire.Conflict("The idempotency key was used for a different request")
-        return Accepted(twin.request_id, repeated=True)
+    if key is not None and twin is not None:
+        return _repeated(key, twin)
     due = [store.Ring(row.id, row.queue) for row in rows if row.delivery_status is None]
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
     _ring(runtime, [one for one in due if one.queue not in full])

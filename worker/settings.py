@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     wait: float = 5.0
     """How long SendMessages waits for outcomes before it answers that they are pending."""
 
+    idempotency_window: float = 86400.0
+    """How long a request that is sent again with its idempotency key gets the first one's answer.
+    After that the key is free for another request."""
     message_ttl: float = 86400.0
     """From acceptance to the deadline after which a message is not sent any more."""
     max_attempts: int = 8
@@ -81,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             except ValueError as error:
                 raise ValueError(f"allow_from: {error}") from None
         for name in (
+            "idempotency_window",
             "message_ttl",
             "backoff_base",
             "backoff_cap",

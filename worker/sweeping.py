@@ -48,6 +48,7 @@ def sweep(runtime: Runtime) -> Swept:
     db, settings = runtime.db, runtime.settings
     rescued = store.rescue(db, at_most_once=retry.AT_MOST_ONCE, max_attempts=settings.max_attempts)
     expired = store.expire(db)
+    store.forget(db)
     fed = feed(runtime)
     events.swept(rung=fed.rung, rescued=rescued, expired=expired)
     return Swept(fed.rung, rescued, expired)

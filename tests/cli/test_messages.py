@@ -1,11 +1,12 @@
 """`sendpoint send` and `sendpoint results` where no worker runs: what is pending stays so."""
 
+import contextlib
 import json
 
 import pytest
 
 from tests.cli.conftest import APP
-from worker import plan, store, wire
+from worker import plan, runtime, sending, settings, store, wire
 
 REQUEST = {
     "Addresses": {"+15550100200": {"ChannelType": "SMS"}},
@@ -81,6 +82,16 @@ def test_an_idempotency_key(prepared):
     told = send(prepared, other, "--idempotency-key", "k")
     assert told.exit_code == 1
     assert "was used for a different request" in told.output
+
+
+def test_the_python_function_and_the_command_line_are_one_caller(prepared, monkeypatch):
+    first = json.loads(send(prepared, REQUEST, "--json", "--idempotency-key", "k").output)
+    with contextlib.closing(runtime.open_client(settings.load())) as held:
+        monkeypatch.setattr(sending, "_runtime", lambda: held)
+        again = sending.send_messages(APP, REQUEST, idempotency_key="k")
+        assert again.RequestId == first["RequestId"]
+        with pytest.raises(wire.Conflict):
+            sending.send_messages(APP, {**REQUEST, "TraceId": "another"}, idempotency_key="k")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A request that is sent again sends nothing again and gets the first answer."""
 
 import contextlib
+import json
 import socket
 import threading
 
 import pytest
 
-from tests.http.api import SMS, address, message
+from tests.http.api import SMS, address, bearer, message, signed
 
 INVOCATION = {"amz-sdk-invocation-id": "7f0c5a0e-3b0c-4b1e-9d53-0c1d3d1a3a11"}
 
@@ -42,6 +43,42 @@ def test_the_key_of_another_request_is_a_conflict(api):
     response = caught.value.response
     assert response["ResponseMetadata"]["HTTPStatusCode"] == 409
     assert "idempotency key" in response["Error"]["Message"]
+    assert api.stored() == (1, 1)
+
+
+def test_a_key_tells_nothing_of_another_callers_request(guarded, issue):
+    """Not even that there is one: the same key with another body is no conflict."""
+    key = {"Idempotency-Key": "order 66"}
+    ids = {
+        guarded.post(message(SMS, body=body), {**key, **bearer(caller)}).json["RequestId"]
+        for body in ("one", "two")
+        for caller in [issue(f"caller-of-{body}")]
+    }
+    assert len(ids) == 2
+    assert guarded.stored() == (2, 2)
+
+
+def test_one_callers_key_is_that_callers_however_it_is_sent(guarded, issue):
+    caller = issue()
+    body = json.dumps(message(SMS)).encode()
+    headers = {"Idempotency-Key": "order 66"}
+    for authorized in (
+        {**headers, **bearer(caller)},
+        signed(guarded, caller, "POST", guarded.path, body, headers=headers),
+    ):
+        assert guarded.request("POST", guarded.path, body, authorized).status == 200
+    assert guarded.stored() == (1, 1)
+
+
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "order 66"}, INVOCATION])
+def test_users_are_sent_to_once_too(api, headers):
+    path = f"/v1/apps/{api.application}/users-messages"
+    body = {"MessageConfiguration": {"DefaultMessage": {"Body": "hello"}}, "Users": {"ann": {}}}
+    first, second = (
+        api.request("POST", path, json.dumps(body).encode(), headers) for _ in range(2)
+    )
+    assert first.status == 200
+    assert first.json == second.json
     assert api.stored() == (1, 1)
 
 

@@ -130,7 +130,7 @@ class Backend:
     def close(self):
         self.runtime.close()
 
-    def accept(self, *addresses, channel="CUSTOM", key=None, **members):
+    def accept(self, *addresses, channel="CUSTOM", key=None, caller="", **members):
         request = {
             "MessageConfiguration": {"DefaultMessage": {"Body": "Hello"}},
             "Addresses": {address: {"ChannelType": channel} for address in addresses},
@@ -140,6 +140,7 @@ class Backend:
             self.application,
             wire.convert(request, wire.MessageRequest),
             idempotency_key=key,
+            caller=caller,
         ).request_id
 
     def work(self):
@@ -153,6 +154,9 @@ class Backend:
         asyncio.run(deliver())
         return len(rung)
 
+    def sweep(self):
+        return sweeping.sweep(self.runtime)
+
     def settle(self, limit=200):
         """Work, sweep and move the clock to what is due next until everything is DONE. Returns
         the virtual seconds that it took."""
@@ -161,7 +165,7 @@ class Backend:
             self.work()
             if not self.rows_open():
                 return (self.clock() - started).total_seconds()
-            sweeping.sweep(self.runtime)
+            self.sweep()
             if self.rows_open() and not self.rings.rung:
                 self.clock.move(max(0.01, self._next_due()))
         raise AssertionError(f"{self.rows_open()} rows are stuck")
@@ -173,15 +177,15 @@ class Backend:
         }
 
     def count(self, table):
+        return self.scalar(select(func.count()).select_from(table))
+
+    def scalar(self, statement):
         with self.runtime.db.reading() as connection:
-            return connection.execute(select(func.count()).select_from(table)).scalar()
+            return connection.execute(statement).scalar()
 
     def rows_open(self):
         row = tables.message_result.c
-        with self.runtime.db.reading() as connection:
-            return connection.execute(
-                select(func.count()).where(row.state != store.State.DONE)
-            ).scalar()
+        return self.scalar(select(func.count()).where(row.state != store.State.DONE))
 
     def _next_due(self):
         row = tables.message_result.c

@@ -148,18 +148,6 @@ def test_a_failed_attempt_that_will_be_repeated_is_still_pending_for_the_caller(
     assert backend.results(request_id)["a"].delivery_status == "TEMPORARY_FAILURE"
 
 
-def test_the_same_idempotency_key_sends_nothing_again(backend):
-    first = backend.accept("a", key="k")
-    backend.settle()
-    assert backend.accept("a", key="k") == first
-    assert stored(backend) == (1, 1)
-    assert backend.rings.rung == []
-    with pytest.raises(wire.Conflict):
-        backend.accept("b", key="k")
-    assert stored(backend) == (1, 1)
-    assert backend.accept("a", key="other") != first
-
-
 def test_waiting_ends_with_the_last_outcome_or_with_the_time(backend):
     request_id = backend.accept("a")
     assert not intake.wait_until_settled(backend.runtime, request_id, 0.01)

@@ -46,7 +46,7 @@ def application(db):
     return store.create_application(db, "shop").id
 
 
-def save(db, application, *addresses, channel="EMAIL", ttl=3600, key=None, fingerprint="f"):
+def save(db, application, *addresses, channel="EMAIL", ttl=3600):
     request_id = intake.uuid7()
     recipients = [
         store.Recipient(
@@ -64,11 +64,9 @@ def save(db, application, *addresses, channel="EMAIL", ttl=3600, key=None, finge
         request_id=request_id,
         application_id=application,
         body="{}",
-        fingerprint=fingerprint,
-        idempotency_key=key,
     )
-    twin = store.save(db, request, recipients, ttl=ttl)
-    return twin or request_id, [one.id for one in recipients]
+    store.save(db, request, recipients, ttl=ttl)
+    return request_id, [one.id for one in recipients]
 
 
 def due(db, application, each, queue=EMAIL):
@@ -299,33 +297,6 @@ def test_an_unrung_row_is_due_at_once(db, application):
     store.unring(db, [])
 
 
-def test_an_idempotency_key_stores_once(db, application):
-    request_id, _ = save(db, application, "a", key="k", fingerprint="x")
-    twin, _ = save(db, application, "a", "b", key="k", fingerprint="y")
-    assert twin == store.Twin(request_id, "x")
-    assert len(store.results(db, application, request_id)) == 1
-    other = store.create_application(db, "other").id
-    assert save(db, other, "a", key="k")[0] != twin, "a key belongs to its application"
-
-
-def test_concurrent_twins_store_once(db, application):
-    barrier = threading.Barrier(4)
-    outcomes = []
-
-    def twin():
-        barrier.wait()
-        outcomes.append(save(db, application, "a", "b", key="k")[0])
-
-    threads = [threading.Thread(target=twin) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    winners = [one for one in outcomes if not isinstance(one, store.Twin)]
-    assert len(winners) == 1
-    assert {one.request_id for one in outcomes if isinstance(one, store.Twin)} == set(winners)
-
-
 def test_concurrent_claims_share_the_rows_out(db, application):
     _, ids = save(db, application, *(f"a{number}" for number in range(100)))
     barrier = threading.Barrier(4)
@@ -350,7 +321,7 @@ def test_concurrent_claims_share_the_rows_out(db, application):
 def test_a_refused_save_leaves_nothing(db, application):
     one = intake.uuid7()
     recipient = store.Recipient(id=one, position=0, channel_type="EMAIL", address="a", queue=EMAIL)
-    request = store.Request(request_id=one, application_id=application, body="{}", fingerprint="f")
+    request = store.Request(request_id=one, application_id=application, body="{}")
     with pytest.raises(IntegrityError):
         store.save(db, request, [recipient, recipient], ttl=1)
     assert store.application_of(db, one) is None

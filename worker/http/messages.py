@@ -20,14 +20,13 @@ from worker.http.edge import Edge
 from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
-_KEY = r"[\x20-\x7e]{1,200}"
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
 
 
 def resources() -> list[Resource]:
     """The resources of this module."""
     app = "/v1/apps/{application_id}"
-    key = Annotated[str, msgspec.Meta(pattern=f"^{_KEY}$", description="Sends nothing again")]
+    key = Annotated[str, msgspec.Meta(pattern=f"^{intake.KEY}$", description="Sends nothing again")]
     wait = Annotated[str, msgspec.Meta(description="RFC 7240: `wait=N` seconds for the outcomes")]
     headers = {"Idempotency-Key": key, "Prefer": wait}
     return [
@@ -83,30 +82,30 @@ async def outcomes(edge: Edge, request: Request) -> Response:
 async def _send(
     edge: Edge,
     request: Request,
-    accept: Callable[[Runtime, str, bytes, str | None], intake.Accepted],
+    accept: Callable[[Runtime, str, bytes, str | None, str], intake.Accepted],
     answer: Callable[[Runtime, str, UUID], msgspec.Struct],
 ) -> Response:
     application_id = path.application_id(request)
     content = await body.read(request)
     key = _idempotency_key(request, content)
-    accepted = await edge.run(accept, edge.runtime, application_id, content, key)
+    accepted = await edge.run(accept, edge.runtime, application_id, content, key, _caller(request))
     await _wait(edge, request, accepted.request_id)
     told = await edge.run(answer, edge.runtime, application_id, accepted.request_id)
     return answers.json(told)
 
 
 def _accept(
-    runtime: Runtime, application_id: str, content: bytes, key: str | None
+    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
 ) -> intake.Accepted:
     request = wire.decode(content, wire.MessageRequest)
-    return intake.accept(runtime, application_id, request, idempotency_key=key)
+    return intake.accept(runtime, application_id, request, idempotency_key=key, caller=caller)
 
 
 def _accept_users(
-    runtime: Runtime, application_id: str, content: bytes, key: str | None
+    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
 ) -> intake.Accepted:
     request = wire.decode(content, wire.SendUsersMessageRequest)
-    return intake.accept_users(runtime, application_id, request, idempotency_key=key)
+    return intake.accept_users(runtime, application_id, request, idempotency_key=key, caller=caller)
 
 
 async def _wait(edge: Edge, request: Request, request_id: UUID) -> None:
@@ -134,19 +133,21 @@ def _idempotency_key(request: Request, content: bytes) -> str | None:
     """The caller's key, else one from the id that the AWS SDKs give to all attempts of a call.
 
     Anybody could send another's invocation id, since it is not signed; with the body in the key
-    it merges only requests that are identical, and of one caller.
+    it merges only requests that are identical; and every key is one of its caller's.
     """
     key = request.headers.get("idempotency-key")
     if key is not None:
-        if not re.fullmatch(_KEY, key):
-            raise wire.BadRequest("Idempotency-Key: must be 1 to 200 printable ASCII characters")
         return key
     invocation = request.headers.get("amz-sdk-invocation-id")
     if invocation is None:
         return None
-    caller = request.state.access_key
-    scope = f"{caller.id if caller else ''}\n{invocation}\n"
-    return "sdk:" + hashlib.sha256(scope.encode() + content).hexdigest()
+    return "sdk:" + hashlib.sha256(f"{invocation}\n".encode() + content).hexdigest()
+
+
+def _caller(request: Request) -> str:
+    """Who holds the idempotency key: without `auth`, all callers are one."""
+    key = request.state.access_key
+    return key.id if key else ""
 
 
 def _request_id(request: Request) -> UUID:

@@ -52,6 +52,7 @@ from worker.store.directory import (
     put_endpoint,
     retire_address,
 )
+from worker.store.idempotency import Key, Twin, find_twin
 from worker.store.keys import (
     AccessKey,
     Action,
@@ -74,11 +75,9 @@ from worker.store.requests import (
     Recipient,
     Request,
     Result,
-    Twin,
     application_of,
     backlog,
     bodies,
-    find_twin,
     pending,
     results,
     save,
@@ -96,6 +95,7 @@ from worker.store.templates import (
     update_template,
     version_page,
 )
+from worker.store.upkeep import forget
 
 __all__ = [
     "AccessKey",
@@ -108,6 +108,7 @@ __all__ = [
     "Database",
     "Finish",
     "IssuedKey",
+    "Key",
     "Provider",
     "Recipient",
     "Request",
@@ -154,6 +155,7 @@ __all__ = [
     "find_token",
     "find_twin",
     "finish",
+    "forget",
     "has_application",
     "is_current",
     "iso",

@@ -20,11 +20,11 @@ from sqlalchemy import (
     literal,
     select,
 )
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from worker.store import database
 from worker.store.database import Database
+from worker.store.idempotency import Key, Twin, take_key
 from worker.store.tables import State, message_request, message_result
 
 row = message_result.c
@@ -32,13 +32,11 @@ row = message_result.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to be stored. `fingerprint` identifies its content under an idempotency key."""
+    """A request to be stored, without its recipients."""
 
     request_id: UUID
     application_id: str
     body: str
-    fingerprint: str
-    idempotency_key: str | None = None
     trace_id: str | None = None
 
 
@@ -82,56 +80,32 @@ class Result:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """The request that was stored under the same idempotency key before."""
-
-    request_id: UUID
-    fingerprint: str
-
-
 def save(
     db: Database,
     request: Request,
     recipients: Sequence[Recipient],
     *,
     ttl: float,
+    key: Key | None = None,
 ) -> Twin | None:
     """Store a request and its recipients in one transaction.
 
-    Returns None, or the request that already holds the idempotency key; then nothing is stored.
+    Returns None, or the request that already has the idempotency key; then nothing is stored.
     When this returns, the request is accepted: it survives any crash.
     """
-    try:
-        with db.engine.begin() as connection:
-            connection.execute(
-                insert(message_request).values(created_at=db.after(0)),
-                [{name: getattr(request, name) for name in Request.__slots__}],
-            )
-            connection.execute(
-                _insert_results(db, request, ttl=ttl),
-                database.as_rows([_written(one) for one in recipients]),
-            )
-    except IntegrityError:
-        twin = find_twin(db, request.application_id, request.idempotency_key)
-        if twin is None:
-            raise
-        return twin
+    with db.engine.begin() as connection:
+        twin = None if key is None else take_key(db, connection, key, request.request_id)
+        if twin is not None:
+            return twin
+        connection.execute(
+            insert(message_request).values(created_at=db.after(0)),
+            [{name: getattr(request, name) for name in Request.__slots__}],
+        )
+        connection.execute(
+            _insert_results(db, request, ttl=ttl),
+            database.as_rows([_written(one) for one in recipients]),
+        )
     return None
-
-
-def find_twin(db: Database, application_id: str, idempotency_key: str | None) -> Twin | None:
-    """The request stored under this key, if there is one."""
-    if idempotency_key is None:
-        return None
-    with db.reading() as connection:
-        found = connection.execute(
-            select(message_request.c.request_id, message_request.c.fingerprint).where(
-                message_request.c.application_id == application_id,
-                message_request.c.idempotency_key == idempotency_key,
-            )
-        ).first()
-    return None if found is None else Twin(*found)
 
 
 def bodies(db: Database, request_ids: Sequence[UUID]) -> dict[UUID, str]:

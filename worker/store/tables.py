@@ -28,7 +28,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
     text,
 )
@@ -123,12 +122,21 @@ message_request = Table(
     metadata,
     Column("request_id", Uuid, primary_key=True),
     Column("application_id", String(32), nullable=False),  # the ledger outlives its application
-    Column("idempotency_key", String(200)),
-    Column("fingerprint", String(64), nullable=False),
     Column("body", Text, nullable=False),
     Column("trace_id", Text),
     Column("created_at", Utc, nullable=False),
-    UniqueConstraint("application_id", "idempotency_key"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("application_id", String(32), primary_key=True),
+    Column("caller", String(20), primary_key=True),  # an access key's id, or nothing
+    Column("key", String(200), primary_key=True),
+    Column("request_id", Uuid, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Index(None, "expires_at"),
 )
 
 message_result = Table(

@@ -1,0 +1,35 @@
+"""Keeping the database small: what has served its time is deleted, a bounded batch at a time."""
+
+from __future__ import annotations
+
+from sqlalchemy import CTE, Executable, Table, delete, select, tuple_
+
+from worker.store.database import Database
+from worker.store.tables import idempotency
+
+_PASSING = (idempotency,)
+"""The tables whose rows are of no use once their `expires_at` has passed."""
+
+
+def forget(db: Database, *, limit: int = 5000) -> int:
+    """Delete the idempotency keys whose window has ended, so many at most, and return how many
+    there were. Several may do this at once; none does another's work."""
+    forgotten = 0
+    for table in _PASSING:
+        with db.engine.begin() as connection:
+            forgotten += len(connection.execute(_delete_expired(db, table, limit)).all())
+    return forgotten
+
+
+def _delete_expired(db: Database, table: Table, limit: int) -> Executable:
+    key = table.primary_key.columns
+    ended: CTE = (
+        select(*key)
+        .where(table.c.expires_at <= db.after(0))
+        .order_by(table.c.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("ended")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    return delete(table).where(tuple_(*key).in_(select(ended))).returning(*key)
