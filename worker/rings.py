@@ -197,15 +197,16 @@ class Rings:
         self._quiet_until = 0.0
         self._lengths: dict[str, _Length] = {}
 
-    def ring(self, rings: Sequence[store.Ring]) -> bool:
+    def ring(self, rings: Sequence[store.Ring], *, lasting: int | None = None) -> bool:
         """Ring for these rows, in one pipelined batch. Says whether the broker took them, which
-        proves nothing: the sweep rings again for what was not answered."""
+        proves nothing: the sweep rings again for what was not answered. Redis forgets a queue that
+        nobody answers `lasting` seconds after its last ring."""
         if not rings or time.monotonic() < self._quiet_until:
             return not rings
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
                 if isinstance(producer.channel, redis.Channel):
-                    self._lengths |= _push(producer.channel, rings)
+                    self._lengths |= _push(producer.channel, rings, lasting)
                 else:
                     for one in rings:
                         _publish(producer, one)
@@ -268,7 +269,7 @@ def _publish(producer: Any, one: store.Ring) -> None:
     )
 
 
-def _push(channel: Any, rings: Sequence[store.Ring]) -> dict[str, _Length]:
+def _push(channel: Any, rings: Sequence[store.Ring], lasting: int | None) -> dict[str, _Length]:
     """Ring for all in one round trip, and say how long the queues are now. A Redis ring is made by
     hand: what kombu does for each message is a hundred times the work of pushing it."""
     waiting: dict[str, list[bytes]] = {}
@@ -277,9 +278,12 @@ def _push(channel: Any, rings: Sequence[store.Ring]) -> dict[str, _Length]:
     with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
         for queue, messages in waiting.items():
             pipeline.lpush(queue, *messages)
+        if lasting is not None:
+            for queue in waiting:
+                pipeline.expire(queue, lasting)
         counts = pipeline.execute()
     now = time.monotonic()
-    return {queue: _Length(count, now) for queue, count in zip(waiting, counts, strict=True)}
+    return {queue: _Length(count, now) for queue, count in zip(waiting, counts, strict=False)}
 
 
 def _redis_ring(one: store.Ring) -> bytes:

@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sweep_interval: float = 1.0
     ring_again_after: float = 10.0
     """How long a ring may go unanswered before the sweep rings again."""
+    stall_after: float = 60.0
+    """How long a worker may hear none of the rings that it rings for itself before it starts
+    anew."""
     drain: float = 45.0
     """How long a stopping worker waits for what is in flight."""
 
@@ -91,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "lease",
             "sweep_interval",
             "ring_again_after",
+            "stall_after",
             "drain",
         ):
             if getattr(self, name) <= 0:

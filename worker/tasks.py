@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,8 +20,9 @@ from uuid import UUID
 from celery import Celery, signals
 from kombu import Queue
 
-from worker import dispatch, plan, rings, runtime, store, sweeping
+from worker import canary, dispatch, plan, rings, runtime, store, sweeping
 from worker import settings as settings_
+from worker.canary import Canary
 from worker.pool import LoopPool
 from worker.settings import Settings
 
@@ -31,29 +34,58 @@ logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
 class DeliveryPool(LoopPool):
     """The loop pool with the runtime, the task and the sweep of a delivering worker."""
 
+    canary: Canary | None = None
+
     def on_start(self) -> None:
         super().on_start()
         self.runtime = runtime.open_runtime(self.app.conf.sendpoint)
-        self.runtime.queues = [*self.app.amqp.queues.consume_from]
+        taken = self.app.amqp.queues.consume_from
+        self.runtime.queues = [one for one in taken if one in plan.QUEUES]
         self.app.sendpoint_runtime = self.runtime
         self._sweeping = asyncio.run_coroutine_threadsafe(
             sweeping.keep_sweeping(self.runtime), self.loop.asyncio
         )
+        for own in (one for one in taken if one.startswith(canary.QUEUE_PREFIX)):
+            self.canary = Canary(
+                self.runtime.rings,
+                own,
+                patience=self.runtime.settings.stall_after,
+                on_stall=self._start_anew,
+            )
+            self.canary.start()
+        self.app.sendpoint_canary = self.canary
 
     def on_stop(self) -> None:
         """Finish what is in flight, give back the rest."""
+        if self.canary is not None:
+            self.canary.stop()
+        self._finish()
+        super().on_stop()
+        self.runtime.close()
+
+    def _finish(self) -> None:
         self.runtime.draining = True
         self.drain(self.runtime.settings.drain)
         with contextlib.suppress(TimeoutError):
             self._sweeping.result(5)
         with contextlib.suppress(TimeoutError):
             self.loop.run(dispatch.aclose(self.runtime), 5)
-        super().on_stop()
         try:
             store.unring(self.runtime.db, self.runtime.unanswered)
         except store.Unavailable:
             _log.warning("%d rings are left to the sweep", len(self.runtime.unanswered))
-        self.runtime.close()
+
+    def _start_anew(self) -> None:
+        """Become a new worker in the same process, so that no supervisor is needed. Celery's own
+        thread, which hangs or waits for nothing, is not asked."""
+        self._finish()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - what it is
+
+    def _get_info(self) -> dict[str, Any]:
+        silence = None if self.canary is None else self.canary.silence()
+        return super()._get_info() | {"silence": silence}
 
     def on_terminate(self) -> None:
         """Stop at once. What was in flight is taken back when its lease runs out."""
@@ -95,9 +127,23 @@ def celery_app(settings: Settings) -> Celery:
 
     @app.task(name=rings.TASK, shared=False)  # type: ignore[untyped-decorator] # no types in celery
     async def deliver(message_id: str) -> None:
-        await dispatch.deliver(app.sendpoint_runtime, UUID(message_id))
+        row = UUID(message_id)
+        if row == canary.RING:
+            app.sendpoint_canary.answer()
+        else:
+            await dispatch.deliver(app.sendpoint_runtime, row)
 
     return app
+
+
+def _listen_to_itself(instance: Any, **_: object) -> None:
+    """Give a worker process a queue of its own for its canary."""
+    if "sendpoint" in instance.app.conf and not instance.app.conf.sendpoint.embedded:
+        name = f"{canary.QUEUE_PREFIX}{socket.gethostname()}.{os.getpid()}"
+        instance.app.amqp.queues.select_add(Queue(name, routing_key=name, auto_delete=True))
+
+
+signals.celeryd_after_setup.connect(_listen_to_itself)
 
 
 def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:

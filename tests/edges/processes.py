@@ -83,6 +83,7 @@ class Worker:
                 "secret_keys",
                 "lease",
                 "ring_again_after",
+                "stall_after",
                 "concurrency",
             )
         }

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.edges import processes
-from worker import plan, store
+from worker import plan, store, tasks
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -133,6 +133,36 @@ def test_plain_celery_starts_the_same_worker(deploy, mailbox):
     deployment.wait(requests)
     assert set(mailbox.by_recipient.values()) == {1}
     assert worker.stop() == 0
+
+
+def test_a_worker_that_hears_nothing_starts_anew(deploy, mailbox):
+    deployment = deploy(stall_after=3, ring_again_after=1)
+    worker = deployment.start_worker()
+    worker.said("ready")
+    control = tasks.celery_app(deployment.settings).control
+    (queues,) = control.inspect(timeout=5).active_queues().values()
+    for queue in queues:  # alive, in touch with the broker, and deaf
+        control.cancel_consumer(queue["name"], reply=True, timeout=5)
+    requests = deployment.accept(5)
+    worker.said("starting anew")
+    deployment.wait(requests)
+    assert worker.log.read_text().count("ready") == 2
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert worker.stop() == 0
+
+
+def test_messages_are_delivered_while_there_is_no_broker(deploy, mailbox, redis_server):
+    deployment = deploy(ring_again_after=2)
+    deployment.start_worker().said("ready")
+    redis_server.crash()
+    requests = deployment.accept(500)
+    deployment.wait(requests)
+    assert set(mailbox.by_recipient.values()) == {1}
+    redis_server.start()
+    requests = deployment.accept(100, start=1000)
+    deployment.wait(requests)
+    assert len(mailbox.by_recipient) == 600
+    assert deployment.workers[0].stop() == 0
 
 
 def test_a_worker_can_be_dedicated_to_a_queue(deploy, mailbox):

@@ -84,11 +84,19 @@ def sweep() -> None:
 
 def _ping(settings: Settings) -> None:
     try:
-        answers = tasks.celery_app(settings).control.inspect(timeout=_PING_SECONDS).ping()
+        answers = tasks.celery_app(settings).control.inspect(timeout=_PING_SECONDS).stats()
     except OperationalError as error:
         raise ConnectionError(*error.args) from error
     here = f"@{socket.gethostname()}"
-    well = sorted(name for name in answers or () if name.endswith(here))
-    if not well:
+    silences = {
+        name: told["pool"].get("silence") or 0.0
+        for name, told in (answers or {}).items()
+        if name.endswith(here)
+    }
+    if not silences:
         raise click.ClickException(f"No worker answers on this host ({here[1:]})")
+    well = sorted(name for name, silence in silences.items() if silence < settings.stall_after)
+    if not well:
+        longest = max(silences.values())
+        raise click.ClickException(f"The worker has heard no ring for {longest:.0f} seconds")
     show.say(f"{', '.join(well)}: well", "green")
