@@ -56,9 +56,10 @@ class BaiduPush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sms:
-    """A text message. `promotional` is Pinpoint's MessageType; senders may be left open."""
+    """A text message. `promotional` is Pinpoint's MessageType; senders may be left open. A message
+    with a `time_to_live`, in seconds since it was accepted, is worth nothing later."""
 
-    body: str
+    body: str = field(repr=False)
     promotional: bool = False
     origination_number: str | None = None
     sender_id: str | None = None
@@ -66,6 +67,7 @@ class Sms:
     entity_id: str | None = None
     template_id: str | None = None
     media_url: str | None = None
+    time_to_live: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

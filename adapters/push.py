@@ -121,7 +121,7 @@ def unreadable(name: str) -> Outcome:
 
 
 def expired() -> Outcome:
-    """The push's time to live ran out before it could be handed over."""
+    """The message's time to live ran out before it could be handed over."""
     return Outcome(
         status=DeliveryStatus.TIMEOUT,
         status_code=408,

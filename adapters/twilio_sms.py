@@ -16,7 +16,7 @@ from typing import Any
 
 import yarl
 
-from adapters import http, twilio_account, twilio_http
+from adapters import http, push, twilio_account, twilio_http
 from adapters.contract import Delivery, Fault, Outcome, permanent
 from adapters.messages import Sms
 
@@ -45,8 +45,9 @@ class TwilioSms:
     At most one of `origination_number`, `sender_id` and `messaging_service_sid` sends what names no
     sender itself. Twilio posts what becomes of a message to `status_callback`, with the delivery's
     id as its query parameter `message`. What Twilio could not pass on for `validity_seconds` (1 to
-    36,000), it drops. `default_country` (such as US) is for numbers without a country code.
-    ValueError names the setting that is wrong and never shows a secret.
+    36,000) or what is left of a message's time to live, it drops. `default_country` (such as US) is
+    for numbers without a country code. ValueError names the setting that is wrong and never shows a
+    secret.
     """
 
     def __init__(  # noqa: PLR0913  # the channel's settings
@@ -86,6 +87,8 @@ class TwilioSms:
         message = delivery.message
         if not isinstance(message, Sms):
             return permanent(400, "The message is no text message", fault=Fault.MESSAGE)
+        if self._seconds(delivery, message) == 0:
+            return push.expired()
         request = self._request(delivery, message)
         if isinstance(request, Outcome):
             return request
@@ -137,6 +140,14 @@ class TwilioSms:
         """Close the connections; a send in flight loses its answer and is indeterminate."""
         await self._client.http_client.close()
 
+    def _seconds(self, delivery: Delivery, message: Sms) -> int | None:
+        """For how long Twilio may try: the channel's seconds, or those that are left of the
+        message's time to live if they are fewer. 0 if nothing is left, None if nobody says."""
+        if message.time_to_live is None:
+            return self._validity
+        left = push.remaining(message.time_to_live, delivery.age) or 0
+        return min(left, self._validity or _LONGEST_VALIDITY)
+
     def _request(self, delivery: Delivery, message: Sms) -> dict[str, Any] | Outcome:
         """The parameters of the request, or why there is none."""
         number = twilio_account.e164(delivery.address, self._country)
@@ -155,7 +166,7 @@ class TwilioSms:
         given = {
             "MediaUrl": message.media_url or None,
             "StatusCallback": self._callback + delivery.id if self._callback else None,
-            "ValidityPeriod": self._validity,
+            "ValidityPeriod": self._seconds(delivery, message),
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         return {"To": number, "Body": message.body, **sender, **chosen}

@@ -79,7 +79,7 @@ def closure(name):
     return found
 
 
-@pytest.mark.parametrize("operation", ["SendMessages"])
+@pytest.mark.parametrize("operation", ["SendMessages", "SendOTPMessage", "VerifyOTPMessage"])
 def test_every_structure_of_the_operation_has_a_shape(operation):
     model = MODEL.operation_model(operation)
     payloads = [

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from adapters.contract import (
     Adapter,
@@ -20,7 +23,7 @@ from adapters.contract import (
     permanent,
     temporary,
 )
-from adapters.messages import Message
+from adapters.messages import Message, Sms
 from worker import events, plan, render, retry, store, wire
 from worker.runtime import Runtime
 
@@ -29,10 +32,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of it, and the provider that it was about, if it came that far."""
+    """What came of it, the provider that it was about, if it came that far, and whether the
+    message holds a one-time code."""
 
     outcome: Outcome
     provider: str | None = None
+    one_time_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,14 @@ class Lost:
 async def attempt(runtime: Runtime, claimed: store.Claimed) -> Attempt | Held | Lost:
     """Render a message and hand it to a provider. Whatever goes wrong on the way is an outcome."""
     try:
-        message = await _render(runtime, claimed)
+        message, code = await _render(runtime, claimed)
         channels = await _channels(runtime, claimed.application_id)
     except render.Unrenderable as error:
         return Attempt(permanent(error.code, error.text, fault=Fault.MESSAGE))
     except store.Unavailable:
         return Attempt(temporary(503, "The database did not answer"))
     except ValueError as error:
-        _log.error("The channels of application %s: %s", claimed.application_id, error)
+        _log.error("Application %s: %s", claimed.application_id, error)
         return Attempt(_WRONG_SETTINGS)
     except Exception:  # noqa: BLE001 - a message that breaks the renderer must not break the worker
         _log.exception("Message %s could not be rendered", claimed.id)
@@ -65,7 +70,8 @@ async def attempt(runtime: Runtime, claimed: store.Claimed) -> Attempt | Held | 
     channel = channels.get(claimed.channel_type)
     if channel is None:
         return Attempt(plan.not_enabled(claimed.channel_type, claimed.application_id))
-    return await _by_some_provider(runtime, claimed, channel.providers, message)
+    came_to = await _by_some_provider(runtime, claimed, channel.providers, message)
+    return came_to if code is None else _without(code, came_to)
 
 
 async def _by_some_provider(
@@ -202,19 +208,48 @@ async def _ask(runtime: Runtime, adapter: Adapter, delivery: Delivery) -> Outcom
     return found
 
 
-async def _render(runtime: Runtime, claimed: store.Claimed) -> Message:
+async def _render(runtime: Runtime, claimed: store.Claimed) -> tuple[Message, str | None]:
+    """What is sent, and the one-time code that is in it."""
     request = runtime.known(claimed.request_id)
     if request is None:
         request = await runtime.requests.put(claimed.request_id)
     if request is None:
         raise render.Unrenderable(500, "The request is not stored any more")
-    return render.render(
+    recipient = wire.decode(
+        (claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration
+    )
+    code = await _code(runtime, claimed) if request.OneTimeCode else None
+    if code is not None:
+        recipient = msgspec.structs.replace(recipient, Substitutions={"otp": [code]})
+    message = render.render(
         ChannelType(claimed.channel_type),
         request,
-        wire.decode((claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration),
+        recipient,
         wire.decode(claimed.variables.encode(), dict) if claimed.variables else None,
         strict=runtime.settings.strict_variables,
     )
+    if code is not None and isinstance(message, Sms):
+        validity = (claimed.expires_at - claimed.created_at).total_seconds()
+        message = dataclasses.replace(message, time_to_live=int(validity))
+    return message, code
+
+
+async def _code(runtime: Runtime, claimed: store.Claimed) -> str:
+    """The one-time code that the message is to carry, if it is still good for anything."""
+    sealed = await runtime.codes.put(claimed.request_id)
+    if sealed is None:
+        raise render.Unrenderable(410, "The one-time code is not valid any more")
+    return store.open_code(runtime.db, claimed.request_id, sealed)
+
+
+def _without(code: str, came_to: Attempt | Held | Lost) -> Attempt | Held | Lost:
+    """What came of a message with a one-time code, which the provider's words may quote."""
+    if not isinstance(came_to, Attempt):
+        return came_to
+    outcome = came_to.outcome
+    text = re.sub(rf"(?<![0-9A-Za-z]){code}(?![0-9A-Za-z])", "***", outcome.status_message)
+    outcome = dataclasses.replace(outcome, status_message=text)
+    return dataclasses.replace(came_to, outcome=outcome, one_time_code=True)
 
 
 async def _channels(runtime: Runtime, application_id: str) -> Mapping[str, store.Channel]:

@@ -41,10 +41,12 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
         return
     if isinstance(came_to, attempt.Lost):
         return
-    decision = _decide(runtime, claimed, came_to.outcome)
+    decision = _decide(runtime, claimed, came_to)
     recorded = await _record(runtime, claimed, decision, came_to.provider)
     events.attempted(claimed, decision, seconds=time.monotonic() - started, recorded=recorded)
     await _follow(runtime, claimed, came_to.outcome)
+    if came_to.one_time_code and decision.done and recorded:
+        await _erase(runtime, claimed)
 
 
 async def aclose(runtime: Runtime) -> None:
@@ -53,15 +55,27 @@ async def aclose(runtime: Runtime) -> None:
         await adapter.aclose()
 
 
-def _decide(runtime: Runtime, claimed: store.Claimed, outcome: Outcome) -> retry.Decision:
+def _decide(runtime: Runtime, claimed: store.Claimed, came_to: attempt.Attempt) -> retry.Decision:
     return retry.decide(
-        outcome,
+        came_to.outcome,
         channel=claimed.channel_type,
         attempt=claimed.attempt,
         remaining=(claimed.expires_at - claimed.claimed_at).total_seconds(),
         policy=runtime.policy,
         rng=runtime.rng,
+        one_time_code=came_to.one_time_code,
     )
+
+
+async def _erase(runtime: Runtime, claimed: store.Claimed) -> None:
+    """Keep the one-time code no longer than its message needs it. If this fails, it goes when it
+    expires."""
+    try:
+        await asyncio.get_running_loop().run_in_executor(
+            runtime.executor, store.erase_codes, runtime.db, [claimed.request_id]
+        )
+    except store.Unavailable:
+        _log.warning("Message %s: its one-time code stays until it expires", claimed.id)
 
 
 async def _record(

@@ -74,6 +74,32 @@ def accept_users(
         return _as_before(runtime, key, refusal)
 
 
+def accept_code(
+    runtime: Runtime,
+    application_id: str,
+    request: wire.MessageRequest,
+    code: store.NewCode,
+    *,
+    validity: float,
+    asked: bytes,
+    idempotency_key: str | None = None,
+    caller: str = "",
+) -> Accepted:
+    """The same for a message with one recipient and a one-time code, which both have `validity`
+    seconds. `asked` is what tells its repetition from another request. A code that will not be sent
+    is not stored. Raises `TooManyRequests` too.
+    """
+    key = _key(runtime, application_id, caller, idempotency_key, asked)
+
+    try:
+        directory = lookup.of_message(runtime, application_id, request)
+        recipients = plan.plan(request, directory)
+        sent = code if all(one.settled is None for one in recipients) else None
+        return _save(runtime, application_id, request, recipients, key, ttl=validity, code=sent)
+    except wire.RequestError as refusal:
+        return _as_before(runtime, key, refusal)
+
+
 def _key(
     runtime: Runtime, application_id: str, caller: str, key: str | None, body: bytes
 ) -> store.Key | None:
@@ -111,6 +137,9 @@ def _save(
     request: wire.MessageRequest | wire.SendUsersMessageRequest,
     recipients: Sequence[plan.Recipient],
     key: store.Key | None,
+    *,
+    ttl: float | None = None,
+    code: store.NewCode | None = None,
 ) -> Accepted:
     request_id = uuid7()
     full = _full(runtime, {one.queue for one in recipients if one.settled is None})
@@ -123,12 +152,13 @@ def _save(
         store.Request(
             request_id=request_id,
             application_id=application_id,
-            body=_content(runtime, request),
+            body=_content(runtime, request, one_time_code=code is not None),
             trace_id=request.TraceId,
         ),
         rows,
-        ttl=runtime.settings.message_ttl,
+        ttl=ttl or runtime.settings.message_ttl,
         key=key,
+        code=code,
     )
     if key is not None and twin is not None:
         return _repeated(key, twin)
@@ -228,7 +258,12 @@ def uuid7() -> UUID:
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
 
 
-def _content(runtime: Runtime, request: wire.MessageRequest | wire.SendUsersMessageRequest) -> str:
+def _content(
+    runtime: Runtime,
+    request: wire.MessageRequest | wire.SendUsersMessageRequest,
+    *,
+    one_time_code: bool,
+) -> str:
     """The request without its recipients, which have rows of their own, and with the templates
     that it names: a message that was accepted stays as it was then."""
     return wire.encode(
@@ -238,6 +273,7 @@ def _content(runtime: Runtime, request: wire.MessageRequest | wire.SendUsersMess
             Context=request.Context,
             TraceId=request.TraceId,
             Templates=templates.named(runtime.db, request.TemplateConfiguration),
+            OneTimeCode=one_time_code,
         )
     ).decode()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType
 
@@ -17,6 +19,7 @@ _TYPES = {
 }
 _INVALID = ("INVALID", 3)
 _OTHER = ("OTHER", 4)
+_E164 = re.compile(bounds.E164)
 _NOWHERE = "Etc/Unknown"
 _NORTH_AMERICA = 1
 
@@ -42,6 +45,14 @@ def validate(request: wire.NumberValidateRequest) -> wire.NumberValidateResponse
             PhoneTypeCode=_INVALID[1],
         )
     return _told(number, text, country)
+
+
+def is_e164(text: str) -> bool:
+    """Whether this is a phone number in E.164, +14255550199, as long as its country's may be."""
+    if not _E164.fullmatch(text):
+        return False
+    number = _parsed(text, None)
+    return number is not None and phonenumbers.is_possible_number(number)
 
 
 def _parsed(text: str, country: str | None) -> PhoneNumber | None:

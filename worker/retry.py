@@ -11,6 +11,10 @@ AT_MOST_ONCE = frozenset({"SMS", "VOICE"})
 """Channels on which a message that may have been delivered is not sent again: a doubled SMS or
 call is worse than a missing one."""
 
+CODE_ATTEMPTS = 2
+"""Attempts at a one-time code until one that came to nobody knows what is the last: the same code
+twice does less harm than none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -42,6 +46,7 @@ def decide(
     remaining: float,
     policy: Policy,
     rng: random.Random,
+    one_time_code: bool = False,
 ) -> Decision:
     """What to do after attempt number `attempt` (from 1), with `remaining` seconds to the
     message's deadline.
@@ -52,7 +57,8 @@ def decide(
     if outcome.status is DeliveryStatus.THROTTLED:
         delay = policy.throttle_pause * rng.uniform(1, 2)
         return _later(outcome, _at_least(outcome, delay, policy), remaining, counted=False)
-    if outcome.indeterminate and channel in AT_MOST_ONCE:
+    again = one_time_code and attempt < CODE_ATTEMPTS
+    if outcome.indeterminate and channel in AT_MOST_ONCE and not again:
         return Decision(outcome=outcome, done=True)
     if outcome.status is DeliveryStatus.TEMPORARY_FAILURE or outcome.indeterminate:
         if attempt >= policy.max_attempts:

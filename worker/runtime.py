@@ -48,7 +48,8 @@ class Runtime:
         self.assignments = batch.Batch(self._assign, self.executor)
         self.finishes = batch.Batch(self._finish, self.executor)
         self.requests = batch.Batch(self._requests, self.executor)
-        self._decoded: OrderedDict[UUID, wire.MessageRequest] = OrderedDict()
+        self.codes = batch.Batch(self._codes, self.executor)
+        self._decoded: OrderedDict[UUID, render.Content] = OrderedDict()
 
     def close(self) -> None:
         """Close what was opened here. The adapters are closed on their loop, by who runs it."""
@@ -85,7 +86,7 @@ class Runtime:
             _log.exception("Message %s: its result cannot be recorded", finish.id)
             return [False]
 
-    def _requests(self, ids: Sequence[UUID]) -> Sequence[wire.MessageRequest | None]:
+    def _requests(self, ids: Sequence[UUID]) -> Sequence[render.Content | None]:
         """The requests, decoded once and kept for their other recipients; None for one that is not
         there, so that it is no other message's trouble."""
         missing = [one for one in dict.fromkeys(ids) if one not in self._decoded]
@@ -97,7 +98,13 @@ class Runtime:
             self._decoded.popitem(last=False)
         return found
 
-    def known(self, request_id: UUID) -> wire.MessageRequest | None:
+    def _codes(self, request_ids: Sequence[UUID]) -> Sequence[str | None]:
+        """The requests' one-time codes, sealed as they are stored; None for one that is not to be
+        sent any more."""
+        found = store.sealed_codes(self.db, set(request_ids))
+        return [found.get(one) for one in request_ids]
+
+    def known(self, request_id: UUID) -> render.Content | None:
         """A request that was read before."""
         return self._decoded.get(request_id)
 

@@ -51,6 +51,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idempotency_window: float = 86400.0
     """How long a request that is sent again with its idempotency key gets the first one's answer.
     After that the key is free for another request."""
+
+    codes_per_hour: int = 60
+    """One-time codes that an application may send to one phone number within an hour; 0 is no
+    limit. Who can have codes sent again and again gets as many more guesses, and can make a number
+    that costs or earns money ring up a bill."""
+
     message_ttl: float = 86400.0
     """From acceptance to the deadline after which a message is not sent any more."""
     max_attempts: int = 8
@@ -99,6 +105,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
+        if self.codes_per_hour < 0:
+            raise ValueError("codes_per_hour must not be negative")
         for name in ("max_attempts", "concurrency", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

@@ -46,7 +46,12 @@ class Swept:
 def sweep(runtime: Runtime) -> Swept:
     """One round over everything that was left behind."""
     db, settings = runtime.db, runtime.settings
-    rescued = store.rescue(db, at_most_once=retry.AT_MOST_ONCE, max_attempts=settings.max_attempts)
+    rescued = store.rescue(
+        db,
+        at_most_once=retry.AT_MOST_ONCE,
+        max_attempts=settings.max_attempts,
+        code_attempts=retry.CODE_ATTEMPTS,
+    )
     expired = store.expire(db)
     store.forget(db)
     fed = feed(runtime)

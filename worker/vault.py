@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import secrets
 from collections.abc import Sequence
@@ -60,9 +61,7 @@ class Vault:
         name, _, sealed = rest.partition(".")
         if version != _FORMAT:
             raise ValueError(f"{place}: is not something that Sendpoint sealed")
-        key = next((key for key in self._known() if key.name == name), None)
-        if key is None:
-            raise ValueError(f"{place}: was sealed with the key {name!r}, which is not known here")
+        key = self._key(name, place)
         data = base64.urlsafe_b64decode(sealed)
         try:
             return AESGCM(key.value).decrypt(data[:_NONCE], data[_NONCE:], place.encode())
@@ -71,10 +70,28 @@ class Vault:
                 f"{place}: does not open; it was changed, or belongs elsewhere"
             ) from None
 
+    def mac(self, plain: bytes, *, place: str) -> str:
+        """The text to store of something that has to be recognised and never read. Without the key
+        nobody can try out what it may be. `place` binds it; `ValueError` if there is no key."""
+        key = (self._known() or self._make())[0]
+        return f"{_FORMAT}.{key.name}.{_mac(key, plain, place).hex()}"
+
+    def is_mac(self, text: str, plain: bytes, *, place: str) -> bool:
+        """Whether `mac` made the text of this, in a time that says nothing of how near it comes.
+        `ValueError` if the key is not known."""
+        _, name, told = text.split(".")
+        return hmac.compare_digest(_mac(self._key(name, place), plain, place).hex(), told)
+
     def is_current(self, text: str) -> bool:
         """Whether the text was sealed with the key that seals now."""
         known = self._known()
         return bool(known) and text.split(".")[1] == known[0].name
+
+    def _key(self, name: str, place: str) -> Key:
+        key = next((key for key in self._known() if key.name == name), None)
+        if key is None:
+            raise ValueError(f"{place}: was sealed with the key {name!r}, which is not known here")
+        return key
 
     def _known(self) -> tuple[Key, ...]:
         if not self._keys and self._file is not None and self._file.exists():
@@ -92,6 +109,12 @@ class Vault:
         except OSError as error:
             raise ValueError(f"{NO_KEYS} ({self._file}: {error.strerror})") from error
         return self._known()
+
+
+def _mac(key: Key, plain: bytes, place: str) -> bytes:
+    """With a key of its own, drawn from the one that seals: no key has two uses."""
+    derived = hmac.digest(key.value, b"sendpoint mac", "sha256")
+    return hmac.digest(derived, place.encode() + b"\0" + plain, "sha256")
 
 
 def new_key() -> str:

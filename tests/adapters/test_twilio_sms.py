@@ -116,6 +116,37 @@ def test_the_settings_go_along():
     assert fields["ValidityPeriod"] == "300"
 
 
+@pytest.mark.parametrize(
+    ("setting", "time_to_live", "age", "validity"),
+    [
+        (None, 600, 0.0, "600"),
+        (None, 600, 12.7, "588"),
+        (300, 600, 299.0, "300"),
+        (300, 600, 301.0, "299"),
+        (None, 86_400, 0.0, "36000"),
+    ],
+)
+def test_twilio_is_told_for_how_long_a_message_is_good(setting, time_to_live, age, validity):
+    async def scene(adapter, double):
+        await adapter.send(delivery(Sms(body="Hi", time_to_live=time_to_live), age=age))
+        ((_, _, fields),) = double.requests
+        return fields["ValidityPeriod"]
+
+    assert play(scene, validity_seconds=setting) == validity
+
+
+def test_a_message_that_is_too_old_is_not_sent():
+    async def scene(adapter, double):
+        outcome = await adapter.send(delivery(Sms(body="Hi", time_to_live=600), age=600.0))
+        return outcome.status, double.requests
+
+    assert play(scene) == (DeliveryStatus.TIMEOUT, [])
+
+
+def test_a_text_does_not_show_itself():
+    assert "1234" not in repr(delivery())
+
+
 def test_a_callback_without_a_query_gets_one():
     fields = sent(status_callback="https://cb.example/twilio")
     assert fields["StatusCallback"] == "https://cb.example/twilio?message=0f8d"

@@ -36,8 +36,6 @@ OUT_OF_SCOPE = re.compile(
     "Campaign|Segment|Journey|ExportJob|ImportJob|Kpi|Recommender|InApp", re.IGNORECASE
 )
 NOT_YET = {
-    "SendOTPMessage",
-    "VerifyOTPMessage",
     "PutEvents",
     "PutEventStream",
     "GetEventStream",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from adapters.contract import ChannelType, successful
-from worker import dispatch, intake, retry, runtime, settings, store, sweeping, wire
+from worker import dispatch, intake, retry, runtime, settings, store, sweeping, vault, wire
 from worker.store import tables
 
 
@@ -116,7 +116,9 @@ class Backend:
         config = settings.Settings(database_url=database_url, **changes)
         self.runtime = runtime.Runtime(
             settings=config,
-            db=store.connect(database_url, now=self.clock),
+            db=store.connect(
+                database_url, now=self.clock, vault=vault.Vault(vault.parse(vault.new_key()))
+            ),
             rings=self.rings,
             policy=retry.Policy(max_attempts=config.max_attempts),
             rng=random.Random(1),

@@ -51,6 +51,19 @@ def test_a_file_that_cannot_be_made_says_what_to_do(tmp_path):
         vault.Vault(file=tmp_path / "file" / "keys").seal(b"x", place="here")
 
 
+def test_a_mac_is_known_again_in_its_place_by_whoever_has_the_key():
+    old, new = vault.parse(f"{vault.new_key()},{vault.new_key()}")
+    told = vault.Vault([old]).mac(b"123456", place="here")
+    assert "123456" not in told
+    assert vault.Vault([new]).mac(b"123456", place="here") != told
+    both = vault.Vault([new, old])
+    assert both.is_mac(told, b"123456", place="here")
+    assert not both.is_mac(told, b"123457", place="here")
+    assert not both.is_mac(told, b"123456", place="there")
+    with pytest.raises(ValueError, match=f"here: .* key '{old.name}', which is not known here"):
+        vault.Vault([new]).is_mac(told, b"123456", place="here")
+
+
 def test_keys_do_not_show_themselves():
     text = vault.new_key()
     (key,) = vault.parse(text)

@@ -24,7 +24,8 @@ def rotate() -> None:
     """Encrypt again, with the first key, what another one encrypted.
 
     To change keys: put the new key in front of the old in SENDPOINT_SECRET_KEYS, separated by a
-    comma, and restart every process; run this; take the old key out.
+    comma, and restart every process; run this; take the old key out, an hour later if one-time
+    codes are sent: those that are good still need it.
     """
     with session.opened() as held:
         channels, keys = store.seal_again(held.db), store.seal_keys_again(held.db)

@@ -22,13 +22,15 @@ from worker.runtime import Runtime
 
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?([0-9]{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
 
+_Key = Annotated[str, msgspec.Meta(pattern=f"^{intake.KEY}$", description="Sends nothing again")]
+_Wait = Annotated[str, msgspec.Meta(description="RFC 7240: `wait=N` seconds for the outcomes")]
+HEADERS = {"Idempotency-Key": _Key, "Prefer": _Wait}
+"""What everything that sends takes."""
+
 
 def resources() -> list[Resource]:
     """The resources of this module."""
     app = "/v1/apps/{application_id}"
-    key = Annotated[str, msgspec.Meta(pattern=f"^{intake.KEY}$", description="Sends nothing again")]
-    wait = Annotated[str, msgspec.Meta(description="RFC 7240: `wait=N` seconds for the outcomes")]
-    headers = {"Idempotency-Key": key, "Prefer": wait}
     return [
         resource(
             f"{app}/messages",
@@ -37,7 +39,7 @@ def resources() -> list[Resource]:
                 send,
                 takes=wire.MessageRequest,
                 gives=wire.MessageResponse,
-                headers=headers,
+                headers=HEADERS,
             ),
         ),
         resource(
@@ -51,7 +53,7 @@ def resources() -> list[Resource]:
                 send_users,
                 takes=wire.SendUsersMessageRequest,
                 gives=wire.SendUsersMessageResponse,
-                headers=headers,
+                headers=HEADERS,
             ),
         ),
     ]
@@ -64,12 +66,12 @@ async def send(edge: Edge, request: Request) -> Response:
     `RequestId` is the stored request's, and so the first one's for a repetition; the header
     `x-amzn-RequestId` is this call's own.
     """
-    return await _send(edge, request, _accept, intake.answer)
+    return await accept_and_answer(edge, request, _accept, intake.answer)
 
 
 async def send_users(edge: Edge, request: Request) -> Response:
     """Pinpoint's SendUsersMessages, by the same rules."""
-    return await _send(edge, request, _accept_users, intake.answer_users)
+    return await accept_and_answer(edge, request, _accept_users, intake.answer_users)
 
 
 async def outcomes(edge: Edge, request: Request) -> Response:
@@ -79,12 +81,14 @@ async def outcomes(edge: Edge, request: Request) -> Response:
     return answers.json(told)
 
 
-async def _send(
+async def accept_and_answer(
     edge: Edge,
     request: Request,
     accept: Callable[[Runtime, str, bytes, str | None, str], intake.Accepted],
     answer: Callable[[Runtime, str, UUID], msgspec.Struct],
 ) -> Response:
+    """The way of everything that sends. `accept` gets the application, the body and the key under
+    which the request is stored at most once; `answer` says what is known of it then."""
     application_id = path.application_id(request)
     content = await body.read(request)
     key = _idempotency_key(request, content)

@@ -32,9 +32,11 @@ class Documents(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(wire.MessageRequest, frozen=True):
-    """A request as it is stored: without its recipients, with its templates."""
+    """A request as it is stored: without its recipients, with its templates. With `OneTimeCode` its
+    text names the variable `otp`, whose value is not stored here."""
 
     Templates: Documents | None = None
+    OneTimeCode: bool = False
 
 
 _NO_DOCUMENTS = Documents()

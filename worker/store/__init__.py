@@ -29,6 +29,13 @@ from worker.store.channels import (
     set_channel,
 )
 from worker.store.clock import iso
+from worker.store.codes import (
+    NewCode,
+    erase_codes,
+    open_code,
+    sealed_codes,
+    verify_code,
+)
 from worker.store.database import Database, Unavailable, connect
 from worker.store.deliveries import (
     Assignment,
@@ -109,6 +116,7 @@ __all__ = [
     "Finish",
     "IssuedKey",
     "Key",
+    "NewCode",
     "Provider",
     "Recipient",
     "Request",
@@ -148,6 +156,7 @@ __all__ = [
     "downgrade",
     "due",
     "endpoints",
+    "erase_codes",
     "expire",
     "find_application",
     "find_key",
@@ -161,6 +170,7 @@ __all__ = [
     "iso",
     "metadata",
     "move_address",
+    "open_code",
     "opt_outs",
     "pending",
     "put_endpoint",
@@ -172,6 +182,7 @@ __all__ = [
     "save",
     "seal_again",
     "seal_keys_again",
+    "sealed_codes",
     "set_channel",
     "template_page",
     "unring",
@@ -179,6 +190,7 @@ __all__ = [
     "update_template",
     "upgrade",
     "user_endpoints",
+    "verify_code",
     "version_page",
     "waiting",
 ]

@@ -28,17 +28,19 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     Uuid,
+    and_,
     case,
     cast,
     func,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     update,
 )
 
-from worker.store import database
+from worker.store import codes, database
 from worker.store.database import Database
 from worker.store.tables import State, message_attempt, message_result
 
@@ -168,12 +170,18 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
 
 
 def rescue(
-    db: Database, *, at_most_once: Collection[str], max_attempts: int, limit: int = 500
+    db: Database,
+    *,
+    at_most_once: Collection[str],
+    max_attempts: int,
+    code_attempts: int = 1,
+    limit: int = 500,
 ) -> int:
     """Settle the rows whose holder is gone, and return how many there were.
 
-    Nobody knows whether the provider got them. Channels `at_most_once` end as UNKNOWN_FAILURE, as
-    do rows whose attempts are used up (poison); the others are due again at once.
+    Nobody knows whether the provider got them. Channels `at_most_once` end as UNKNOWN_FAILURE, but
+    for one-time codes only after `code_attempts`, as do rows whose attempts are used up (poison);
+    the others are due again at once.
     """
     expired = _locked(
         select(row.id)
@@ -181,7 +189,8 @@ def rescue(
         .order_by(row.lease_until)
         .limit(limit)
     )
-    gone = or_(row.channel_type.in_(at_most_once), row.attempt >= max_attempts)
+    again = and_(row.attempt < code_attempts, row.request_id.in_(codes.unsent()))
+    gone = or_(and_(row.channel_type.in_(at_most_once), not_(again)), row.attempt >= max_attempts)
     reason = case(
         (
             row.attempt >= max_attempts,

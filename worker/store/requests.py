@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from worker.store import database
+from worker.store import codes, database
 from worker.store.database import Database
 from worker.store.idempotency import Key, Twin, take_key
 from worker.store.tables import State, message_request, message_result
@@ -87,11 +87,14 @@ def save(
     *,
     ttl: float,
     key: Key | None = None,
+    code: codes.NewCode | None = None,
 ) -> Twin | None:
-    """Store a request and its recipients in one transaction.
+    """Store a request and its recipients, and the one-time code that it sends, in one transaction.
+    Within `ttl` seconds the messages have to be sent, and the code is good for as long.
 
     Returns None, or the request that already has the idempotency key; then nothing is stored.
-    When this returns, the request is accepted: it survives any crash.
+    When this returns, the request is accepted: it survives any crash. Raises `TooManyRequests` for
+    a code that is more than its limit.
     """
     with db.engine.begin() as connection:
         twin = None if key is None else take_key(db, connection, key, request.request_id)
@@ -105,6 +108,15 @@ def save(
             _insert_results(db, request, ttl=ttl),
             database.as_rows([_written(one) for one in recipients]),
         )
+        if code is not None:
+            codes.put_code(
+                db,
+                connection,
+                code,
+                application_id=request.application_id,
+                request_id=request.request_id,
+                ttl=ttl,
+            )
     return None
 
 

@@ -199,6 +199,30 @@ message_attempt = Table(
     Column("ended_at", Utc, nullable=False),
 )
 
+# The code that is good for a reference and a phone number, from its sending until it is used or
+# expired; a new one takes its place. Like requests, codes outlive their application, by an hour.
+one_time_code = Table(
+    "one_time_code",
+    metadata,
+    Column("application_id", String(32), primary_key=True),
+    Column("reference_id", String(48), primary_key=True),
+    Column("destination", String(16), primary_key=True),
+    Column("request_id", Uuid, nullable=False, unique=True),
+    Column("mac", Text, nullable=False),  # what a guess is compared with
+    Column("sealed", Text),  # the code itself, until it was sent
+    Column("attempts_left", SmallInteger, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+)
+
+code_limit = Table(
+    "code_limit",
+    metadata,
+    Column("application_id", String(32), primary_key=True),
+    Column("destination", String(16), primary_key=True),
+    Column("sends", Integer, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+)
+
 template = Table(
     "template",
     metadata,

@@ -69,6 +69,11 @@ from worker.wire.messages import (
     SMSMessage,
     VoiceMessage,
 )
+from worker.wire.otp import (
+    SendOTPMessageRequestParameters,
+    VerificationResponse,
+    VerifyOTPMessageRequestParameters,
+)
 from worker.wire.outcomes import MessageOutcome, MessageOutcomes
 from worker.wire.parts import (
     EndpointDemographic,
@@ -214,6 +219,7 @@ __all__ = [
     "SMSMessage",
     "SMSTemplateRequest",
     "SMSTemplateResponse",
+    "SendOTPMessageRequestParameters",
     "SendUsersMessageRequest",
     "SendUsersMessageResponse",
     "SimpleEmail",
@@ -230,6 +236,8 @@ __all__ = [
     "TooManyRequests",
     "UnknownToken",
     "UpdateAttributesRequest",
+    "VerificationResponse",
+    "VerifyOTPMessageRequestParameters",
     "VoiceChannelRequest",
     "VoiceChannelResponse",
     "VoiceMessage",

@@ -56,6 +56,21 @@ MAX_PAGE = 100
 MAX_PHONE_NUMBER = 100
 """Characters. Ours."""
 
+E164 = r"\+[1-9][0-9]{1,14}"
+MAX_BRAND = 20
+"""Characters."""
+MAX_REFERENCE = 48
+"""Characters."""
+ALLOWED_ATTEMPTS = (1, 5)
+CODE_LENGTH = (5, 8)
+VALIDITY_PERIOD = (5, 60)
+"""Minutes."""
+LANGUAGES = (
+    *("de-DE", "en-GB", "en-US", "es-419", "es-ES", "fr-CA", "fr-FR"),
+    *("it-IT", "ja-JP", "ko-KR", "pt-BR", "zh-CN", "zh-TW"),
+)
+"""Of one-time codes."""
+
 
 def told(**schema: Any) -> msgspec.Meta:
     """A limit for the OpenAPI document alone, in JSON Schema's words: it is checked elsewhere, in

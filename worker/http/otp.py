@@ -1,0 +1,61 @@
+"""SendOTPMessage and VerifyOTPMessage."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker import intake, otp, wire
+from worker.http import answers, body, messages, path
+from worker.http.edge import Edge
+from worker.http.operations import Operation, Resource, resource
+from worker.runtime import Runtime
+
+
+def resources() -> list[Resource]:
+    """The resources of this module."""
+    app = "/v1/apps/{application_id}"
+    return [
+        resource(
+            f"{app}/otp",
+            POST=Operation(
+                "SendOTPMessage",
+                send,
+                takes=wire.SendOTPMessageRequestParameters,
+                gives=wire.MessageResponse,
+                headers=messages.HEADERS,
+            ),
+        ),
+        resource(
+            f"{app}/verify-otp",
+            POST=Operation(
+                "VerifyOTPMessage",
+                verify,
+                takes=wire.VerifyOTPMessageRequestParameters,
+                gives=wire.VerificationResponse,
+            ),
+        ),
+    ]
+
+
+async def send(edge: Edge, request: Request) -> Response:
+    """Pinpoint's SendOTPMessage: answered as SendMessages is, with one recipient."""
+    return await messages.accept_and_answer(edge, request, _accept, intake.answer)
+
+
+async def verify(edge: Edge, request: Request) -> Response:
+    """Pinpoint's VerifyOTPMessage: 200 whether the code is right or not."""
+    application_id, content = path.application_id(request), await body.read(request)
+    return answers.json(await edge.run(_verify, edge.runtime, application_id, content))
+
+
+def _accept(
+    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
+) -> intake.Accepted:
+    request = wire.decode(content, wire.SendOTPMessageRequestParameters)
+    return otp.send(runtime, application_id, request, idempotency_key=key, caller=caller)
+
+
+def _verify(runtime: Runtime, application_id: str, content: bytes) -> wire.VerificationResponse:
+    request = wire.decode(content, wire.VerifyOTPMessageRequestParameters)
+    return otp.verify(runtime, application_id, request)
