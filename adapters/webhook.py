@@ -9,21 +9,11 @@ address: one URL serves them all.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import hashlib
-import hmac
-import ipaddress
 import json
 import re
-import socket
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import yarl
-
-from adapters import addresses, answers, http
+from adapters import answers, http
 from adapters.contract import (
     Delivery,
     DeliveryStatus,
@@ -33,6 +23,7 @@ from adapters.contract import (
     temporary,
 )
 from adapters.messages import Custom
+from adapters.signed_post import ForbiddenAddressError, SignedPost
 
 _CONFIGURATION = DeliveryStatus.PERMANENT_FAILURE, Fault.CREDENTIALS
 _LATER = DeliveryStatus.TEMPORARY_FAILURE, Fault.PROVIDER
@@ -53,16 +44,7 @@ BY_CLASS = {
 _OTHERS = DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER
 
 _EXCERPT = 500
-_OWN_HEADERS = re.compile(
-    r"host|content-.*|transfer-encoding|connection|webhook-.*|expect|accept-encoding", re.IGNORECASE
-)
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[ -~]*")
 _ADDRESS = re.compile(r"[^\s<>\"]+@[^\s<>\"]+")
-
-
-class ForbiddenAddressError(OSError):
-    """The host's address is not one that this webhook may connect to."""
 
 
 class Webhook:
@@ -91,41 +73,27 @@ class Webhook:
     ) -> None:
         if timeout <= 0 or connections < 1:
             raise ValueError("timeout must be positive and connections at least 1")
-        self._allowed = addresses.networks(allow_private)
-        self._url = _checked_url(url, self._allowed)
-        self._keys = _keys(secret)
-        own = _checked_headers(headers or {})
-        named = {name.lower() for name in own}
-        usual = {name: text for name, text in http.HEADERS.items() if name.lower() not in named}
-        self._headers = {**usual, **own, "Content-Type": "application/json"}
-        self._timeout = timeout
-        # A receiver may well repeat in its answer what it was sent.
-        self._hidden = tuple(
-            filter(None, (*(secret or "").split(), *own.values(), self._url.query_string))
-        )
-        self._connections = http.Connections(
+        self._posts = SignedPost(
+            url=url,
+            secret=secret,
+            headers=headers,
             connections=connections,
-            socket_factory=self._guarded_socket,
+            allow_private=allow_private,
         )
+        self._timeout = timeout
 
     async def send(self, delivery: Delivery) -> Outcome:
         """One POST; its `webhook-id` is the delivery's id, so a receiver can drop a repetition."""
-        if self._connections.closed:
+        if self._posts.closed:
             return temporary(503, "The adapter is closed")
         try:
             body = _payload(delivery)
         except (TypeError, ValueError):
             text = "The message can not be written as a JSON object"
             return permanent(400, text, fault=Fault.MESSAGE)
-        timestamp = str(int(time.time()))
-        headers = {**self._headers, "webhook-id": delivery.id, "webhook-timestamp": timestamp}
-        if self._keys:
-            headers["webhook-signature"] = _signature(self._keys, delivery.id, timestamp, body)
         deadline = asyncio.get_running_loop().time() + min(delivery.timeout, self._timeout)
         try:
-            reply = await self._connections.request(
-                "POST", self._url, data=body, headers=headers, deadline=deadline
-            )
+            reply = await self._posts.post(delivery.id, body, deadline=deadline)
         except http.NoAnswer as trouble:
             return _no_answer(trouble)
         return _outcome(
@@ -137,18 +105,10 @@ class Webhook:
 
     async def aclose(self) -> None:
         """Close the connections; a send in flight loses its answer and is indeterminate."""
-        await self._connections.aclose()
-
-    def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """What aiohttp calls for a socket for each address it is about to connect to."""
-        family, kind, protocol, _, sockaddr = info
-        address = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
-        if not addresses.permitted(address, self._allowed, plain=self._url.scheme == "http"):
-            raise ForbiddenAddressError("address not allowed")
-        return socket.socket(family=family, type=kind, proto=protocol)
+        await self._posts.aclose()
 
     def _shown(self, text: str, address: str) -> str:
-        for hidden in (*self._hidden, address):
+        for hidden in (*self._posts.hidden, address):
             if hidden:
                 text = text.replace(hidden, "***")
         text = _ADDRESS.sub("***", text[: 2 * _EXCERPT])
@@ -169,12 +129,6 @@ def _payload(delivery: Delivery) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _signature(keys: Sequence[bytes], message_id: str, timestamp: str, body: bytes) -> str:
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
 def _outcome(status: int, text: str, *, message_id: str, retry_after: float | None) -> Outcome:
     verdict, fault = BY_CODE.get(status) or BY_CLASS.get(status // 100) or _OTHERS
     return Outcome(
@@ -193,41 +147,3 @@ def _no_answer(trouble: http.NoAnswer) -> Outcome:
         text = "The webhook's host has an address that may not be connected to"
         return permanent(403, text, fault=Fault.CREDENTIALS)
     return http.unanswered("The webhook", trouble)
-
-
-def _checked_url(url: str, allowed: Sequence[addresses.Network]) -> yarl.URL:
-    try:
-        parsed = yarl.URL(url)
-    except ValueError:
-        raise ValueError("url is not a URL") from None
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ValueError("url must begin with https:// and name a host")
-    if parsed.user is not None or parsed.password is not None or parsed.fragment:
-        raise ValueError("url must have no user, password or fragment: use headers")
-    if parsed.scheme == "http" and not allowed:
-        raise ValueError("url must begin with https://, or allow_private name its network")
-    return parsed
-
-
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            raise ValueError("headers must have plain names, and values of printable ASCII")
-        if _OWN_HEADERS.fullmatch(name):
-            raise ValueError(f"headers must not set {name.lower()}, the webhook's own")
-    return dict(headers)
-
-
-def _keys(secret: str | None) -> tuple[bytes, ...]:
-    keys = []
-    for text in (secret or "").split():
-        try:
-            key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
-        if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
-            raise ValueError("secret must be whsec_ and 24 to 64 bytes in base64")
-        keys.append(key)
-    if secret is not None and not keys:
-        raise ValueError("secret must be whsec_ and 24 to 64 bytes in base64")
-    return tuple(keys)

@@ -8,7 +8,8 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -33,11 +34,14 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What came of it, the provider that it was about, if it came that far, and whether the
-    message holds a one-time code."""
+    message holds a one-time code; `message` is what was rendered, and `settings` are the
+    provider's."""
 
     outcome: Outcome
     provider: str | None = None
     one_time_code: bool = False
+    message: Message | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,8 @@ async def _by_some_provider(
         outcome = await _send(runtime, claimed, adapter, message, timeout)
     if runtime.breakers.record(key, outcome):
         events.paused(claimed, chosen.name, outcome, seconds=runtime.breakers.wait(key))
-    return Attempt(_second_chance(runtime, claimed, providers, outcome), chosen.name)
+    outcome = _second_chance(runtime, claimed, providers, outcome)
+    return Attempt(outcome, chosen.name, message=message, settings=chosen.settings)
 
 
 def _choose(

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 from adapters.contract import Outcome
-from worker import attempt, events, lifecycle, retry, store
+from worker import attempt, events, lifecycle, retry, store, telling
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,16 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
     if isinstance(came_to, attempt.Lost):
         return
     decision = _decide(runtime, claimed, came_to)
-    recorded = await _record(runtime, claimed, decision, came_to.provider)
+    told: Sequence[store.Event] = ()
+    if decision.done:
+        told = await telling.of_attempt(
+            runtime,
+            claimed,
+            decision.outcome,
+            message=came_to.message,
+            settings=came_to.settings,
+        )
+    recorded = await _record(runtime, claimed, decision, came_to.provider, told)
     events.attempted(claimed, decision, seconds=time.monotonic() - started, recorded=recorded)
     await _follow(runtime, claimed, came_to.outcome)
     if came_to.one_time_code and decision.done and recorded:
@@ -79,7 +89,11 @@ async def _erase(runtime: Runtime, claimed: store.Claimed) -> None:
 
 
 async def _record(
-    runtime: Runtime, claimed: store.Claimed, decision: retry.Decision, provider: str | None
+    runtime: Runtime,
+    claimed: store.Claimed,
+    decision: retry.Decision,
+    provider: str | None,
+    told: Sequence[store.Event],
 ) -> bool:
     """Write what the attempt came to. Once a provider has the message, losing the record is the
     worst that can happen, so this is tried for as long as the lease may hold."""
@@ -97,6 +111,7 @@ async def _record(
         counted=decision.counted,
         delay=decision.delay,
         attempt=claimed.attempt,
+        events=told,
     )
     return await _finish(runtime, finish)
 

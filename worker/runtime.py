@@ -9,15 +9,28 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
-from worker import batch, breaker, channels, lifecycle, plan, render, retry, store, throttle, wire
+from worker import (
+    batch,
+    breaker,
+    channels,
+    lifecycle,
+    plan,
+    render,
+    retry,
+    sinks,
+    store,
+    throttle,
+    wire,
+)
 from worker.rings import Rings
 from worker.settings import Settings
 
 _log = logging.getLogger(__name__)
+_FRESH = 3.0  # seconds for which an event stream that was read is not read again
 
 
 @dataclass
@@ -49,6 +62,10 @@ class Runtime:
         self.finishes = batch.Batch(self._finish, self.executor)
         self.requests = batch.Batch(self._requests, self.executor)
         self.codes = batch.Batch(self._codes, self.executor)
+        self.name = uuid4().hex
+        self.sink = sinks.build(self.settings.events, self.settings.events_secret)
+        self._streams = batch.Batch(self._read_streams, self.executor)
+        self._stream_of: dict[str, tuple[float, store.EventStream | None]] = {}
         self._decoded: OrderedDict[UUID, render.Content] = OrderedDict()
 
     def close(self) -> None:
@@ -107,6 +124,21 @@ class Runtime:
     def known(self, request_id: UUID) -> render.Content | None:
         """A request that was read before."""
         return self._decoded.get(request_id)
+
+    async def stream(self, application_id: str) -> store.EventStream | None:
+        """The application's event stream. A change is seen within seconds."""
+        read = self._stream_of.get(application_id)
+        if read is None or time.monotonic() - read[0] > _FRESH:
+            try:
+                found = await self._streams.put(application_id)
+            except store.Unavailable:
+                return read[1] if read else None
+            read = self._stream_of[application_id] = time.monotonic(), found
+        return read[1]
+
+    def _read_streams(self, ids: Sequence[str]) -> Sequence[store.EventStream | None]:
+        found = store.event_streams(self.db, set(ids))
+        return [found.get(one) for one in ids]
 
 
 def open_client(settings: Settings) -> Runtime:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from worker import vault
+from worker import sinks, vault
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,10 +83,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain: float = 45.0
     """How long a stopping worker waits for what is in flight."""
 
+    events: str = ""
+    """Where the applications' event streams go: `redis://HOST:PORT/DB`, `file:///PATH` or
+    `https://…`; see `worker.sinks`. Without it nobody is told anything."""
+    events_secret: str = ""
+    """What `https://…` is signed with (`whsec_…`), or the access key that it asks for."""
+    events_keep: float = 86400.0
+    """How long an event waits for a sink that does not take it before it is given up."""
+    events_most: int = 1_000_000
+    """How many events wait before the oldest are given up."""
+
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         vault.parse(self.secret_keys)
+        sinks.build(self.events, self.events_secret)
         for network in self.allow_from:
             try:
                 ip_network(network)
@@ -102,12 +113,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "ring_again_after",
             "stall_after",
             "drain",
+            "events_keep",
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
         if self.codes_per_hour < 0:
             raise ValueError("codes_per_hour must not be negative")
-        for name in ("max_attempts", "concurrency", "window"):
+        for name in ("max_attempts", "concurrency", "window", "events_most"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
 

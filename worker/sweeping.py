@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from worker import dispatch, events, plan, retry, store
+from worker import dispatch, events, plan, retry, store, telling
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -46,13 +46,15 @@ class Swept:
 def sweep(runtime: Runtime) -> Swept:
     """One round over everything that was left behind."""
     db, settings = runtime.db, runtime.settings
+    tell = telling.of_settled(runtime)
     rescued = store.rescue(
         db,
         at_most_once=retry.AT_MOST_ONCE,
         max_attempts=settings.max_attempts,
         code_attempts=retry.CODE_ATTEMPTS,
+        tell=tell,
     )
-    expired = store.expire(db)
+    expired = store.expire(db, tell=tell)
     store.forget(db)
     fed = feed(runtime)
     events.swept(rung=fed.rung, rescued=rescued, expired=expired)

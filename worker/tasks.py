@@ -20,7 +20,7 @@ from uuid import UUID
 from celery import Celery, signals
 from kombu import Queue
 
-from worker import canary, dispatch, plan, rings, runtime, store, sweeping
+from worker import canary, dispatch, forwarding, plan, rings, runtime, store, sweeping
 from worker import settings as settings_
 from worker.canary import Canary
 from worker.pool import LoopPool
@@ -45,6 +45,9 @@ class DeliveryPool(LoopPool):
         self._sweeping = asyncio.run_coroutine_threadsafe(
             sweeping.keep_sweeping(self.runtime), self.loop.asyncio
         )
+        self._forwarding = asyncio.run_coroutine_threadsafe(
+            forwarding.keep_forwarding(self.runtime), self.loop.asyncio
+        )
         for own in (one for one in taken if one.startswith(canary.QUEUE_PREFIX)):
             self.canary = Canary(
                 self.runtime.rings,
@@ -68,6 +71,9 @@ class DeliveryPool(LoopPool):
         self.drain(self.runtime.settings.drain)
         with contextlib.suppress(TimeoutError):
             self._sweeping.result(5)
+        self._forwarding.cancel()
+        with contextlib.suppress(TimeoutError):
+            self.loop.run(forwarding.finish(self.runtime), 5)
         with contextlib.suppress(TimeoutError):
             self.loop.run(dispatch.aclose(self.runtime), 5)
         try:
@@ -90,6 +96,7 @@ class DeliveryPool(LoopPool):
     def on_terminate(self) -> None:
         """Stop at once. What was in flight is taken back when its lease runs out."""
         self._sweeping.cancel()
+        self._forwarding.cancel()
         super().on_stop()
 
 

@@ -32,6 +32,18 @@ def waiting(settings):
     return lambda seconds: msgspec.structs.replace(settings, wait=seconds)
 
 
+@pytest.fixture(scope="session")
+def settings_of_module():
+    """Settings for a backend in a directory, for a module that has one of its own."""
+    return _settings
+
+
+@pytest.fixture(scope="session")
+def emptied():
+    """Empties a served backend but for one application."""
+    return _emptied
+
+
 @pytest.fixture(scope="module")
 def _served(tmp_path_factory):
     """One server for a module: to stop one takes uvicorn longer than most tests."""

@@ -10,7 +10,7 @@ OUT = re.compile(
     "Campaign|Segment|Journey|ExportJob|ImportJob|Kpi|Recommender|InApp", re.IGNORECASE
 )
 REFUSED = sorted(name for name in MODEL.operation_names if OUT.search(name))
-ELSEWHERE = re.compile("Template|OTP|EventStream|PutEvents")
+ELSEWHERE = re.compile("Template|OTP")
 DONE = sorted(set(MODEL.operation_names) - set(REFUSED))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,9 +22,11 @@ from uuid import UUID
 from sqlalchemy import (
     CTE,
     BigInteger,
+    Connection,
     Executable,
     Float,
     Integer,
+    Row,
     SmallInteger,
     Text,
     Uuid,
@@ -40,9 +42,15 @@ from sqlalchemy import (
     update,
 )
 
-from worker.store import codes, database
+from worker.store import codes, database, events
 from worker.store.database import Database
-from worker.store.tables import State, message_attempt, message_result
+from worker.store.tables import (
+    State,
+    event_stream,
+    message_attempt,
+    message_request,
+    message_result,
+)
 
 row = message_result.c
 
@@ -94,6 +102,34 @@ class Finish:
     counted: bool = True
     delay: float = 0.0
     attempt: int = 0
+    events: Sequence[events.Event] = ()
+    """What event streams are told if it is recorded, in the same transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A row that a sweep has settled, with the request's body and the application's event stream:
+    all that is needed to tell of it."""
+
+    id: UUID
+    request_id: UUID
+    application_id: str
+    channel_type: str
+    address: str
+    endpoint_id: str | None
+    configuration: str | None
+    variables: str | None
+    provider: str | None
+    message_id: str | None
+    delivery_status: str
+    status_code: int
+    status_message: str
+    created_at: datetime
+    body: str
+    stream: events.EventStream
+
+
+Tell = Callable[[Sequence[Settled]], Sequence[events.Event]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +202,14 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
         ]
         if history:
             connection.execute(_keep_attempts(db), history)
+        told = [
+            event
+            for one, was_recorded in zip(finishes, recorded, strict=True)
+            if was_recorded
+            for event in one.events
+        ]
+        if told:
+            events.insert_events(db, connection, told)
     return recorded
 
 
@@ -175,9 +219,11 @@ def rescue(
     at_most_once: Collection[str],
     max_attempts: int,
     code_attempts: int = 1,
+    tell: Tell | None = None,
     limit: int = 500,
 ) -> int:
-    """Settle the rows whose holder is gone, and return how many there were.
+    """Settle the rows whose holder is gone, and return how many there were. `tell` says what event
+    streams are told of those that are settled for good.
 
     Nobody knows whether the provider got them. Channels `at_most_once` end as UNKNOWN_FAILURE, but
     for one-time codes only after `code_attempts`, as do rows whose attempts are used up (poison);
@@ -214,26 +260,27 @@ def rescue(
             updated_at=db.after(0),
         )
         .returning(
-            row.id.label("result_id"),
+            row.id,
             row.lease_token,
             row.attempt,
+            row.state,
             row.delivery_status,
             row.status_code,
             row.status_message,
         )
     )
     with db.engine.begin() as connection:
-        rescued = connection.execute(statement).mappings().all()
+        rescued = connection.execute(statement).all()
         if rescued:
-            connection.execute(
-                _keep_attempts(db),
-                [{**one, "late": False} for one in rescued],
-            )
+            connection.execute(_keep_attempts(db), [_lost(one) for one in rescued])
+            settled = [one.id for one in rescued if one.state == State.DONE]
+            _tell_of(db, connection, settled, tell)
     return len(rescued)
 
 
-def expire(db: Database, *, limit: int = 500) -> int:
-    """Close the rows whose deadline passed before they could be sent, and return how many."""
+def expire(db: Database, *, tell: Tell | None = None, limit: int = 500) -> int:
+    """Close the rows whose deadline passed before they could be sent, and return how many. `tell`
+    says what event streams are told of them."""
     late = _locked(
         select(row.id)
         .where(row.state == QUEUED, row.expires_at <= db.after(0))
@@ -254,7 +301,9 @@ def expire(db: Database, *, limit: int = 500) -> int:
         .returning(row.id)
     )
     with db.engine.begin() as connection:
-        return len(connection.execute(statement).all())
+        expired = connection.execute(statement).scalars().all()
+        _tell_of(db, connection, expired, tell)
+    return len(expired)
 
 
 def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
@@ -464,6 +513,44 @@ def _storable(text: str | None) -> str | None:
     if text is None:
         return None
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _tell_of(db: Database, connection: Connection, ids: Sequence[UUID], tell: Tell | None) -> None:
+    """Have event streams told of rows that were settled, in the transaction that settled them."""
+    if tell is None or not ids:
+        return
+    names = [name for name in Settled.__slots__ if name != "stream"]
+    columns = [getattr(row, name) for name in names if name != "body"]
+    found: Sequence[Any] = connection.execute(
+        select(*columns, message_request.c.body, event_stream)
+        .join_from(
+            message_result, event_stream, event_stream.c.application_id == row.application_id
+        )
+        .join(message_request, message_request.c.request_id == row.request_id)
+        .where(row.id.in_(ids))
+        .order_by(row.id)
+    ).all()
+    settled = [_settled(one, names) for one in found]
+    if told := tell(settled):
+        events.insert_events(db, connection, told)
+
+
+def _settled(one: Any, names: Sequence[str]) -> Settled:
+    values: dict[str, Any] = {name: getattr(one, name) for name in names}
+    values["stream"] = events.as_stream(one)
+    return Settled(**values)
+
+
+def _lost(one: Row[Any]) -> dict[str, Any]:
+    return {
+        "result_id": one.id,
+        "lease_token": one.lease_token,
+        "attempt": one.attempt,
+        "delivery_status": one.delivery_status,
+        "status_code": one.status_code,
+        "status_message": one.status_message,
+        "late": False,
+    }
 
 
 def _keep_attempts(db: Database) -> Any:

@@ -245,3 +245,35 @@ template_version = Table(
     Column("modified_at", Utc, nullable=False),
     ForeignKeyConstraint(("name", "type"), ("template.name", "template.type"), ondelete="CASCADE"),
 )
+
+event_stream = Table(
+    "event_stream",
+    metadata,
+    Column("application_id", ForeignKey("application.id", ondelete="CASCADE"), primary_key=True),
+    Column("destination", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("modified_by", Text),
+    Column("modified_at", Utc, nullable=False),
+)
+
+# What event streams are still to be told. A row goes once the sink has it.
+event = Table(
+    "event",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("application_id", String(32), nullable=False),  # no key: it would be checked for each
+    Column("record", Text, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given out again
+)
+
+# What one process at a time does, and whose turn it is until when.
+turn = Table(
+    "turn",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("until", Utc, nullable=False),
+)

@@ -39,6 +39,17 @@ MAX_KEY_BYTES = 1024
 ones."""
 MAX_ADDRESS_BYTES = 2048
 
+MAX_EVENTS = 100
+"""Of PutEvents, of all endpoints together."""
+MAX_EVENTS_BYTES = 4 * 1024 * 1024
+MAX_EVENT_BYTES = 1000 * 1024
+MAX_EVENT_KEYS = 40
+"""Attributes and metrics together."""
+MAX_EVENT_KEY = 50
+"""Characters."""
+MAX_EVENT_VALUE = 200
+"""Characters."""
+
 MAX_TEMPLATE_DESCRIPTION = 500
 """Characters."""
 MAX_TEMPLATE_HEADERS = 15

@@ -1,0 +1,363 @@
+"""What Pinpoint's event stream tells: one JSON object for each thing that happened. Pure.
+
+`_SMS.*` and `_email.*` are Pinpoint's own, and so is what apps report with PutEvents. Of pushes,
+calls and webhooks Pinpoint told nothing; theirs (`_PUSH.*`, `_VOICE.*`, `_CUSTOM.*`) are ours, in
+the same words. Times are in milliseconds of Unix time, attributes are strings.
+"""
+
+from __future__ import annotations
+
+import email.parser
+import email.policy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import phonenumbers
+
+from adapters import gsm
+from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome
+from adapters.messages import Email, Message, RawEmail, Sms
+from worker import wire
+
+NOBODY = "000000000000"
+"""The AWS account of a stream whose ARN names none."""
+
+Record = dict[str, Any]
+
+_VERSION = "3.1"
+_APP_VERSION = "3.0"
+_HEADERS_LIMIT = 10 * 1024  # characters; SES cuts them there
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The message that something happened to. `message` is what was rendered, None if nothing was;
+    `sender` what the channel sends from if the message names nobody, `server` the mail server that
+    it sends by; `context` the caller's own Context; `accepted_at` when it was accepted."""
+
+    id: str
+    application_id: str
+    request_id: str
+    channel: str
+    address: str
+    endpoint_id: str | None
+    accepted_at: int
+    account: str = NOBODY
+    message: Message | None = None
+    sender: str | None = None
+    server: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_outcome(sent: Sent, outcome: Outcome, *, at: int) -> list[Record]:
+    """What is told when a message is settled, in order."""
+    if sent.channel == ChannelType.SMS:
+        accepted = outcome.status is DeliveryStatus.SUCCESSFUL
+        kind = "_SMS.BUFFERED" if accepted else "_SMS.FAILURE"
+        return [of_sms(sent, kind, _record_status(outcome), outcome.message_id, at=at)]
+    if sent.channel == ChannelType.EMAIL:
+        return list(_of_email(sent, outcome, at))
+    return [_of_other(sent, outcome, at)]
+
+
+def of_sms(
+    sent: Sent, event_type: str, record_status: str, message_id: str | None, *, at: int
+) -> Record:
+    """What is told of a text message. Prices are the provider's business, so there are none."""
+    sms = sent.message if isinstance(sent.message, Sms) else None
+    origination = (sms and (sms.origination_number or sms.sender_id)) or sent.sender
+    attributes = {
+        "sender_request_id": sent.request_id,
+        "origination_phone_number": origination,
+        "destination_phone_number": sent.address,
+        "record_status": record_status,
+        "iso_country_code": _country(sent.address),
+        "treatment_id": "0",
+        "number_of_message_parts": str(gsm.parts(sms.body)) if sms else None,
+        "message_id": message_id or sent.id,
+        "message_type": "Promotional" if sms and sms.promotional else "Transactional",
+        "customer_context": _json(sent.context) if sent.context else None,
+    }
+    # Pinpoint's client is the endpoint, or the account where a bare number was sent to.
+    client = sent.endpoint_id or sent.account
+    return _envelope(sent, event_type, client, attributes, at=at, happened=at)
+
+
+def of_app(
+    application_id: str,
+    endpoint_id: str,
+    demographic: wire.EndpointDemographic | None,
+    event: wire.Event,
+    *,
+    account: str,
+    at: int,
+) -> Record:
+    """What an app reported. `ValueError` names a time that cannot be read."""
+    device = demographic or wire.EndpointDemographic()
+    session = event.Session
+    return {
+        "event_type": event.EventType,
+        "event_timestamp": _read("Timestamp", event.Timestamp),
+        "arrival_timestamp": at,
+        "event_version": _APP_VERSION,
+        "application": {
+            "app_id": application_id,
+            **_given(package_name=event.AppPackageName),
+            "sdk": _given(name=event.SdkName, version=event.ClientSdkVersion),
+            **_given(
+                title=event.AppTitle,
+                version_name=device.AppVersion,
+                version_code=event.AppVersionCode,
+            ),
+        },
+        "client": {"client_id": endpoint_id},
+        "device": {
+            **_given(locale=_locale(device.Locale), make=device.Make, model=device.Model),
+            "platform": _given(name=device.Platform, version=device.PlatformVersion),
+        },
+        "session": {}
+        if session is None
+        else _given(
+            session_id=session.Id,
+            start_timestamp=_read("Session.StartTimestamp", session.StartTimestamp),
+            stop_timestamp=_read("Session.StopTimestamp", session.StopTimestamp)
+            if session.StopTimestamp
+            else None,
+        ),
+        "attributes": event.Attributes or {},
+        "metrics": event.Metrics or {},
+        "awsAccountId": account,
+    }
+
+
+def account_of(arn: str) -> str:
+    """The account in an ARN, where Pinpoint's records have the one that sent."""
+    return (arn.split(":") + [""] * 5)[4] or NOBODY
+
+
+def stream_of(arn: str) -> str:
+    """The name of the stream that an ARN of Kinesis or Firehose is for."""
+    return arn.rsplit("/", 1)[-1]
+
+
+def milliseconds(when: datetime) -> int:
+    """A time as records have it."""
+    return round(when.timestamp() * 1000)
+
+
+def encode(record: Record) -> str:
+    """A record as it is told, without what is no text: a provider's words may hold some."""
+    try:
+        return wire.encode(record).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(record, ensure_ascii=False).encode(errors="replace").decode()
+        return wire.encode(json.loads(text)).decode()
+
+
+def _of_email(sent: Sent, outcome: Outcome, at: int) -> Iterator[Record]:
+    """SES tells that it took a message, and then what became of it. What was refused for its own
+    or the channel's sake was never taken."""
+    taken = outcome.status in {
+        DeliveryStatus.SUCCESSFUL,
+        DeliveryStatus.OPT_OUT,
+        DeliveryStatus.TIMEOUT,
+        DeliveryStatus.UNKNOWN_FAILURE,
+    }
+    if not taken and outcome.fault in {Fault.MESSAGE, Fault.CREDENTIALS}:
+        reject = {"reason": outcome.status_message}
+        yield _mail(sent, outcome, "_email.rejected", "rejected", {"reject": reject}, at)
+        return
+    yield _mail(sent, outcome, "_email.send", "received", {"send": {}}, at)
+    if outcome.status is DeliveryStatus.SUCCESSFUL:
+        delivery = {
+            "smtp_response": outcome.status_message,
+            **_given(reporting_mta=sent.server),
+            "recipients": [sent.address],
+            "processing_time_millis": max(at - sent.accepted_at, 0),
+        }
+        yield _mail(sent, outcome, "_email.delivered", "delivered", {"delivery": delivery}, at)
+        return
+    hard = outcome.status is DeliveryStatus.OPT_OUT or (
+        outcome.status is DeliveryStatus.PERMANENT_FAILURE and outcome.fault is Fault.RECIPIENT
+    )
+    bounce = {
+        "bounce_type": "Permanent" if hard else "Transient",
+        "bounce_sub_type": "Suppressed" if outcome.status is DeliveryStatus.OPT_OUT else "General",
+        "bounced_recipients": [
+            {
+                "email_address": sent.address,
+                "action": "failed",
+                "status": str(outcome.status_code),
+                "diagnostic_code": f"smtp; {outcome.status_message}",
+            }
+        ],
+    }
+    kind = "hardbounce" if hard else "softbounce"
+    yield _mail(sent, outcome, f"_email.{kind}", kind, {"bounce": bounce}, at)
+
+
+def _mail(
+    sent: Sent,
+    outcome: Outcome,
+    event_type: str,
+    feedback: str,
+    inner: Mapping[str, Any],
+    at: int,
+) -> Record:
+    headers, truncated = _headers(sent)
+    common = {name.lower(): value for name, value in headers}
+    sender = common.get("from") or sent.sender
+    mail = {
+        "message_id": outcome.message_id or sent.id,
+        "message_send_timestamp": sent.accepted_at,
+        "from_address": sender,
+        "destination": [sent.address],
+        "headers_truncated": truncated,
+        "headers": [{"name": name, "value": value} for name, value in headers],
+        "common_headers": {
+            "from": sender,
+            "to": [common.get("to") or sent.address],
+            **_given(subject=common.get("subject")),
+        },
+    }
+    # The caller's Context: Athena views of Pinpoint's events read it from either place.
+    record = _envelope(
+        sent,
+        event_type,
+        sent.endpoint_id or sent.id,
+        {**sent.context, "feedback": feedback},
+        at=at,
+        happened=sent.accepted_at,
+    )
+    del record["metrics"]
+    return record | {
+        "client_context": {"custom": {**sent.context, "legacy_identifier": sent.application_id}},
+        "facets": {"email_channel": {"mail_event": {"mail": mail, **inner}}},
+    }
+
+
+def _headers(sent: Sent) -> tuple[list[tuple[str, str]], bool]:
+    """The headers that the caller gave the message, and whether they are cut short."""
+    message = sent.message
+    if isinstance(message, RawEmail):
+        head = _END_OF_HEADERS.split(message.data, maxsplit=1)[0]
+        parsed = email.parser.BytesHeaderParser(policy=email.policy.compat32).parsebytes(head)
+        given = [(name, str(value)) for name, value in parsed.items()]
+    elif isinstance(message, Email):
+        given = [
+            ("From", message.from_address or sent.sender or ""),
+            ("To", sent.address),
+            *([("Reply-To", ", ".join(message.reply_to))] if message.reply_to else []),
+            ("Subject", message.subject.data),
+            ("MIME-Version", "1.0"),
+            *message.headers,
+        ]
+    else:
+        given = []
+    kept: list[tuple[str, str]] = []
+    room = _HEADERS_LIMIT
+    for name, value in given:
+        room -= len(name) + len(value)
+        if room < 0:
+            return kept, True
+        kept.append((name, value))
+    return kept, False
+
+
+def _of_other(sent: Sent, outcome: Outcome, at: int) -> Record:
+    family = sent.channel if sent.channel in {ChannelType.VOICE, ChannelType.CUSTOM} else "PUSH"
+    good = outcome.status is DeliveryStatus.SUCCESSFUL
+    attributes = {
+        "sender_request_id": sent.request_id,
+        "delivery_type": sent.channel,
+        "destination": sent.address,
+        "record_status": str(outcome.status),
+        "status_code": str(outcome.status_code),
+        "status_message": outcome.status_message,
+        "message_id": outcome.message_id or sent.id,
+        "updated_token": outcome.updated_token,
+        "customer_context": _json(sent.context) if sent.context else None,
+    }
+    event_type = f"_{family}.{'SUCCESS' if good else 'FAILURE'}"
+    return _envelope(sent, event_type, sent.endpoint_id or sent.id, attributes, at=at, happened=at)
+
+
+def _envelope(
+    sent: Sent,
+    event_type: str,
+    client_id: str,
+    attributes: Mapping[str, str | None],
+    *,
+    at: int,
+    happened: int,
+) -> Record:
+    return {
+        "event_type": event_type,
+        "event_timestamp": happened,
+        "arrival_timestamp": at,
+        "event_version": _VERSION,
+        "application": {"app_id": sent.application_id, "sdk": {}},
+        "client": {"client_id": client_id},
+        "device": {"platform": {}},
+        "session": {},
+        "attributes": _given(**attributes),
+        "metrics": {},
+        "awsAccountId": sent.account,
+    }
+
+
+def _record_status(outcome: Outcome) -> str:
+    """Pinpoint's word for what became of a text message that no receipt has come for."""
+    if outcome.status is DeliveryStatus.PERMANENT_FAILURE:
+        return (
+            "INVALID"
+            if outcome.dead_address
+            else _REFUSED.get(outcome.fault or Fault.PROVIDER, "UNKNOWN")
+        )
+    return _RECORD_STATUS.get(outcome.status, "UNKNOWN")
+
+
+_RECORD_STATUS = {
+    DeliveryStatus.SUCCESSFUL: "PENDING",
+    DeliveryStatus.OPT_OUT: "OPTED_OUT",
+    DeliveryStatus.TIMEOUT: "TTL_EXPIRED",
+}
+_REFUSED = {Fault.MESSAGE: "INVALID_MESSAGE", Fault.RECIPIENT: "UNREACHABLE"}
+
+
+def _country(number: str) -> str | None:
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return None
+    country: str | None = phonenumbers.region_code_for_number(parsed)
+    return country
+
+
+def _locale(code: str | None) -> dict[str, str] | None:
+    """`en_US`, in parts."""
+    if not code:
+        return None
+    language, _, country = code.replace("-", "_").partition("_")
+    return _given(code=code, country=country or None, language=language)
+
+
+def _read(member: str, text: str) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+        return milliseconds(when if when.tzinfo is not None else when.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{member}: must be a date and time in ISO 8601") from None
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    return {name: one for name, one in members.items() if one is not None}
+
+
+def _json(context: Mapping[str, str]) -> str:
+    return json.dumps(dict(context), separators=(",", ":"), ensure_ascii=False)

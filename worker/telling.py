@@ -1,0 +1,117 @@
+"""What the applications' event streams are told of their messages.
+
+Nobody is told anything without a sink, nor of an application without an event stream; then none of
+this costs a message more than a look.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from adapters.contract import ChannelType, DeliveryStatus, Outcome
+from adapters.messages import Message
+from worker import event_records, render, store, wire
+from worker.event_records import Sent
+from worker.runtime import Runtime
+
+_SENDERS = ("from_address", "origination_number", "sender_id")
+
+_log = logging.getLogger(__name__)
+
+
+async def of_attempt(
+    runtime: Runtime,
+    claimed: store.Claimed,
+    outcome: Outcome,
+    *,
+    message: Message | None,
+    settings: Mapping[str, object],
+) -> Sequence[store.Event]:
+    """What is told once this outcome, which settles the message, is recorded. `settings` are the
+    provider's."""
+    if runtime.sink is None:
+        return ()
+    stream = await runtime.stream(claimed.application_id)
+    if stream is None:
+        return ()
+    try:
+        request = runtime.known(claimed.request_id) or _NO_REQUEST
+        sent = _sent(claimed, stream, request, message, settings)
+        return _events(sent, outcome)
+    except Exception:  # noqa: BLE001 - what is told must not keep a result from being recorded
+        _log.exception("Message %s: nothing is told of it", claimed.id)
+        return ()
+
+
+def of_settled(runtime: Runtime) -> store.Tell | None:
+    """What is told of the messages that a sweep settles; None if nobody is told anything."""
+    if runtime.sink is None:
+        return None
+    return lambda rows: [event for one in rows for event in _of_row(one)]
+
+
+def _of_row(row: store.Settled) -> Sequence[store.Event]:
+    outcome = Outcome(
+        status=DeliveryStatus(row.delivery_status),
+        status_code=row.status_code,
+        status_message=row.status_message,
+        message_id=row.message_id,
+    )
+    try:
+        request = wire.decode(row.body.encode(), render.Content)
+        sent = _sent(row, row.stream, request, _rendered(row, request), {})
+        return _events(sent, outcome)
+    except Exception:  # noqa: BLE001 - what is told must not keep a row from being settled
+        _log.exception("Message %s: nothing is told of it", row.id)
+        return ()
+
+
+def _rendered(row: store.Settled, request: wire.MessageRequest) -> Message | None:
+    try:
+        return render.render(
+            ChannelType(row.channel_type),
+            request,
+            _recipient(row),
+            wire.decode(row.variables.encode(), dict) if row.variables else None,
+        )
+    except render.Unrenderable:
+        return None
+
+
+def _sent(
+    row: store.Claimed | store.Settled,
+    stream: store.EventStream,
+    request: wire.MessageRequest,
+    message: Message | None,
+    settings: Mapping[str, object],
+) -> Sent:
+    sender = next((str(settings[name]) for name in _SENDERS if settings.get(name)), None)
+    server = settings.get("host")
+    return Sent(
+        id=str(row.id),
+        application_id=row.application_id,
+        request_id=str(row.request_id),
+        channel=row.channel_type,
+        address=row.address,
+        endpoint_id=row.endpoint_id,
+        accepted_at=event_records.milliseconds(row.created_at),
+        account=event_records.account_of(stream.destination),
+        message=message,
+        sender=sender,
+        server=str(server) if server else None,
+        context={**(request.Context or {}), **(_recipient(row).Context or {})},
+    )
+
+
+def _recipient(row: store.Claimed | store.Settled) -> wire.EndpointSendConfiguration:
+    return wire.decode((row.configuration or "{}").encode(), wire.EndpointSendConfiguration)
+
+
+def _events(sent: Sent, outcome: Outcome) -> Sequence[store.Event]:
+    records = event_records.of_outcome(sent, outcome, at=time.time_ns() // 1_000_000)
+    return [store.Event(sent.application_id, event_records.encode(one)) for one in records]
+
+
+_NO_REQUEST = wire.MessageRequest(MessageConfiguration=wire.DirectMessageConfiguration())
