@@ -1,9 +1,9 @@
-"""Each adapter alone against its double, beside what its library does by itself.
+"""The ceiling: each adapter alone, without queue or database, beside what its library does by
+itself.
 
-`python -m benchmarks.adapters` (or `make bench`) prints a table and writes
-`benchmarks-adapters.json`. There are always 100 sends in flight. The double is in another process;
-CPU seconds are those of the process that sends, where no double is in the way. Ours and stock take
-turns; figures are medians.
+`python -m benchmarks.adapters` always has 100 sends in flight. The provider is in another process
+(`benchmarks.sinks`); CPU seconds are those of the process that sends, where no provider is in the
+way. Ours and stock take turns; figures are medians.
 """
 
 from __future__ import annotations
@@ -13,24 +13,22 @@ import asyncio
 import contextlib
 import importlib.metadata
 import itertools
-import json
-import logging
-import statistics
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from adapters.contract import ChannelType, Delivery, DeliveryStatus
-from benchmarks import messages, stock, surroundings
+from benchmarks import messages, running, stock, surroundings
 from benchmarks.stock import Send
 from benchmarks.surroundings import IN_FLIGHT
+
+NAME = "adapters"
 
 Opened = Callable[[Mapping[str, Any]], AbstractAsyncContextManager[Send]]
 
@@ -102,7 +100,7 @@ def opener(case: Case) -> Opened:
     return ours
 
 
-async def measure(opened: AbstractAsyncContextManager[Send], seconds: float) -> tuple[float, float]:
+async def _round(opened: AbstractAsyncContextManager[Send], seconds: float) -> tuple[float, float]:
     """Sends a second, and a second of CPU time, after a first two hundred to warm up."""
     async with opened as send:
         await _send(send, iter(range(2 * IN_FLIGHT)))
@@ -124,53 +122,50 @@ async def _send(send: Send, numbers: Iterator[int]) -> None:
             group.create_task(some())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--seconds", type=float, default=1.5, help="a round (default 1.5)")
-    parser.add_argument("--rounds", type=int, default=5)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[one.adapter for one in CASES])
-    parser.add_argument("--json", default="benchmarks-adapters.json")
-    options = parser.parse_args()
-    logging.disable(logging.WARNING)  # aioapns writes two lines a connection
+
+
+def measure(options: argparse.Namespace) -> running.Figures:
     cases = [one for one in CASES if not options.only or one.adapter in options.only]
     rounds = []
-    for case in cases:
-        print(f"{case.adapter} …", file=sys.stderr, flush=True)
-        with surroundings.doubles() as settings:  # fresh ones: they remember what they received
+    with surroundings.sinks() as sinks:
+        for case in cases:
+            running.say(f"adapter {case.adapter}")
             for _ in range(options.rounds):
                 for library, opened in {"": opener(case), **case.others}.items():
-                    reach = opened(settings[case.channel])
-                    figures = uvloop.run(measure(reach, options.seconds))
+                    reach = opened(sinks.settings[case.channel])
+                    figures = uvloop.run(_round(reach, options.seconds))
                     rounds.append(Round(case.adapter, library, *figures))
-    report(cases, rounds, options.json)
+    return {"rounds": [asdict(one) for one in rounds]}
 
 
-def report(cases: list[Case], rounds: list[Round], path: str) -> None:
-    """The medians as a table, and everything as JSON."""
-    machine = surroundings.machine()
-    print(f"\nOne process, {IN_FLIGHT} sends in flight, doubles on the same machine: {machine}\n")
-    print("| adapter | sends/s | per CPU second | library | sends/s | per CPU second | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for case in cases:
-        mine = _medians(rounds, case, "")
-        line = f"| `{case.adapter}` | {mine[0]:.0f} | {mine[1]:.0f} "
-        if not case.others:
-            print(f"{line}| | | | |")
-        for library in case.others:
-            theirs = _medians(rounds, case, library)
-            ratio = mine[1] / theirs[1]
-            print(f"{line}| {library} | {theirs[0]:.0f} | {theirs[1]:.0f} | {ratio:.2f} |")
-    figures = {"machine": machine, "rounds": [asdict(one) for one in rounds]}
-    Path(path).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+def table(figures: running.Figures) -> str:
+    """A line for each library that does the same; the ratio is of CPU seconds."""
+    rows = []
+    for case in CASES:
+        ours = _medians(figures, case, "")
+        for library in case.others or [""]:
+            theirs = _medians(figures, case, library) if library else (None, None)
+            ratio = ours[1] / theirs[1] if ours[1] and theirs[1] else None
+            if ours[1]:
+                rows.append([f"`{case.adapter}`", *ours, library or None, *theirs, ratio])
+    columns = ["sends/s", "per CPU second"]
+    head = ["adapter", *columns, "the library's own way", *columns, "ratio"]
+    return f"Sends of an adapter alone, {IN_FLIGHT} in flight\n\n{running.markdown(head, rows)}"
 
 
-def _medians(rounds: list[Round], case: Case, library: str) -> tuple[float, float]:
-    of = [one for one in rounds if one.adapter == case.adapter and one.library == library]
+def _medians(
+    figures: running.Figures, case: Case, library: str
+) -> tuple[float | None, float | None]:
+    having = {"adapter": case.adapter, "library": library}
     return (
-        statistics.median(one.per_second for one in of),
-        statistics.median(one.per_cpu_second for one in of),
+        running.middle(figures["rounds"], "per_second", **having),
+        running.middle(figures["rounds"], "per_cpu_second", **having),
     )
 
 
 if __name__ == "__main__":
-    main()
+    running.main(sys.modules[__name__])

@@ -1,214 +1,177 @@
-"""From intake to a stored outcome: PostgreSQL, Redis, worker processes and a mail server, all real,
-all on this machine.
+"""Whole deliveries, accepted to result stored, of Sendpoint and of what people write instead.
 
-`python -m benchmarks.end_to_end` (or `make bench`) prints a table and writes `benchmarks.json`.
-Figures are medians over the rounds. PostgreSQL waits for the disk at every commit.
+`python -m benchmarks.end_to_end` lets them take turns on one PostgreSQL, one Redis and the same
+providers (`benchmarks.sinks`), all on this machine: Sendpoint with one and with two worker
+processes, a plain Celery service (`benchmarks.plain_celery`) with two, and BullMQ with two where
+node is there (`benchmarks.bullmq`). Every recipient's text is rendered for them, every result is a
+row, PostgreSQL waits for the disk at every commit. What the providers took is held against what was
+accepted.
+
+`--profile FILE` has py-spy watch the one worker process meanwhile: `….svg` is a flame graph; into
+another file go the stacks as text, and the functions where the time went are printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
 import psutil
-import psycopg
 
-from benchmarks import surroundings
-from tests import servers
-from worker import intake, runtime, settings, store, vault, wire
+from benchmarks import contenders, profiling, running, surroundings
+from benchmarks.contenders import BATCH, CHANNELS, Contender
+from benchmarks.deployment import Deployment
+from benchmarks.gauge import Gauge, peak_memory
+from benchmarks.plain import PlainCelery
+from benchmarks.surroundings import Servers
 
-REQUEST = {
-    "MessageConfiguration": {
-        "EmailMessage": {
-            "SimpleEmail": {
-                "Subject": {"Data": "Your order {{order}}"},
-                "TextPart": {"Data": "Dear {{name}},\nyour order {{order}} is on its way.\n"},
-                "HtmlPart": {
-                    "Data": "<p>Dear {{name}},</p><p>your order <b>{{order}}</b> is on its way.</p>"
-                },
-            }
-        }
-    }
-}
+NAME = "end_to_end"
+
+SENDPOINT_1, SENDPOINT_2 = "Sendpoint, 1 process", "Sendpoint, 2 processes"
+CELERY, BULLMQ = "plain Celery, prefork 2", "BullMQ, 2 processes"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Round:
-    """What one round measured. Rates are per second, times in milliseconds, memory in MiB."""
+    """What one round measured. CPU is in microseconds of a delivery, memory in MiB of all worker
+    processes together, accepting 100 recipients in milliseconds."""
 
-    workers: int
-    deliveries_per_second: float
-    per_worker: float
-    worker_cpu_us: float
-    worker_memory: float
-    intake_p50: float
-    intake_p99: float
-
-
-class Bench:
-    """A deployment that rounds run in."""
-
-    def __init__(self, database_url: str, broker_url: str, sink_port: int) -> None:
-        self.settings = settings.Settings(
-            database_url=database_url, broker_url=broker_url, secret_keys=vault.new_key()
-        )
-        self.runtime = runtime.open_runtime(self.settings)
-        store.upgrade(self.runtime.db)
-        self.application = store.create_application(self.runtime.db, "bench").id
-        store.set_channel(
-            self.runtime.db,
-            self.application,
-            "EMAIL",
-            adapter="smtp",
-            settings={
-                "host": "127.0.0.1",
-                "port": sink_port,
-                "security": "none",
-                "from_address": "shop@example.com",
-                "connections": 20,
-            },
-        )
-
-    def accept(self, recipients: int) -> tuple[list, list[float]]:
-        """Accept so many recipients, 100 a request; the requests, and each one's milliseconds."""
-        requests, times = [], []
-        for first in range(0, recipients, 100):
-            addresses = {
-                f"r{number}@example.com": {
-                    "ChannelType": "EMAIL",
-                    "Substitutions": {"name": [f"Ann {number}"], "order": [str(number)]},
-                }
-                for number in range(first, first + 100)
-            }
-            request = wire.convert(REQUEST | {"Addresses": addresses}, wire.MessageRequest)
-            started = time.perf_counter()
-            accepted = intake.accept(self.runtime, self.application, request)
-            times.append((time.perf_counter() - started) * 1000)
-            requests.append(accepted.request_id)
-        return requests, times
-
-    @contextlib.contextmanager
-    def workers(self, count: int) -> Iterator[list[psutil.Process]]:
-        """So many worker processes."""
-        environment = os.environ | {
-            "SENDPOINT_DATABASE_URL": self.settings.database_url,
-            "SENDPOINT_BROKER_URL": self.settings.broker_url,
-            "SENDPOINT_SECRET_KEYS": self.settings.secret_keys,
-            "SENDPOINT_LOG_LEVEL": "WARNING",
-        }
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-m", "worker.cli", "worker"],
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for _ in range(count)
-        ]
-        try:
-            yield [psutil.Process(one.pid) for one in started]
-        finally:
-            for one in started:
-                one.terminate()
-            for one in started:
-                one.wait(60)
-
-    def round(self, workers: int, recipients: int) -> Round:
-        """Let workers come up on a first hundred, then accept the rest and time until all are
-        settled. Accepting takes a part of the machine, as it does in life."""
-        with self.workers(workers) as processes:
-            warm, _ = self.accept(100 * workers)
-            self._settle(warm)
-            cpu = _cpu(processes)
-            started = time.perf_counter()
-            requests, times = self.accept(recipients)
-            self._settle(requests)
-            seconds = time.perf_counter() - started
-            cpu = _cpu(processes) - cpu
-            memory = max(one.memory_info().rss for one in processes) / 2**20
-        times.sort()
-        return Round(
-            workers=workers,
-            deliveries_per_second=recipients / seconds,
-            per_worker=recipients / seconds / workers,
-            worker_cpu_us=cpu / recipients * 1e6,
-            worker_memory=memory,
-            intake_p50=times[len(times) // 2],
-            intake_p99=times[int(len(times) * 0.99)],
-        )
-
-    def _settle(self, requests: list) -> None:
-        while requests:
-            requests = sorted(store.pending(self.runtime.db, requests))
-            if requests:
-                time.sleep(0.05)
-
-    def close(self) -> None:
-        self.runtime.close()
+    contender: str
+    channel: str
+    deliveries: int
+    per_second: float
+    worker_cpu: float
+    accept_cpu: float
+    postgresql_cpu: float
+    redis_cpu: float
+    providers_cpu: float
+    all_cpu: float
+    memory: float
+    accept_p50: float
 
 
-def _cpu(processes: list[psutil.Process]) -> float:
-    return sum(one.cpu_times().user + one.cpu_times().system for one in processes)
+Start = Callable[[], AbstractContextManager[Contender]]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("--recipients", type=int, default=10_000, help="a round (default 10000)")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channels", nargs="+", default=CHANNELS, choices=CHANNELS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--json", default="benchmarks.json")
-    options = parser.parse_args()
-    with (
-        servers.postgres(durable=True) as postgres,
-        servers.redis() as redis,
-        surroundings.sink() as (port, mail),
-    ):
-        with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as connection:
-            connection.execute("CREATE DATABASE bench")
-        url = postgres.url.replace("://", "+psycopg://")
-        bench = Bench(f"{url}/bench", f"{redis.url}/0", port)
-        rounds = []
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a channel's round")
+    parser.add_argument("--without", nargs="+", default=(), choices=("1", "2", "celery", "bullmq"))
+    parser.add_argument("--profile", metavar="FILE", help="watch the one worker process")
+
+
+def measure(options: argparse.Namespace) -> running.Figures:
+    rounds: list[Round] = []
+    with surroundings.all_servers() as servers, ExitStack() as stack:
+        entrants = _entrants(servers, stack, options.without)
         for number in range(options.rounds):
-            for workers in options.workers:
-                print(f"round {number + 1}, {workers} worker(s) …", file=sys.stderr, flush=True)
-                rounds.append(bench.round(workers, options.recipients))
-        bench.close()
-        output, _ = mail.communicate()
-        sent = len(options.workers) * options.rounds * options.recipients
-        sent += options.rounds * sum(100 * workers for workers in options.workers)
-        assert int(output) == sent, f"the mail server got {output.strip()} of {sent}"
-    report(rounds, options.json)
+            for name, start in entrants.items():
+                with start() as contender:
+                    contender.forget()
+                    contenders.drive(contender, servers.sinks, options.channels[0])  # to come up
+                    for channel in options.channels:
+                        running.say(f"round {number + 1}, {name}, {channel}")
+                        rounds.append(_round(servers, name, contender, channel, options))
+    return {"rounds": [asdict(one) for one in rounds]}
 
 
-def report(rounds: list[Round], path: str) -> None:
-    """The medians as a table, and everything as JSON."""
-    machine = surroundings.machine()
-    print(f"\nEmail over SMTP, PostgreSQL + Redis, everything on one machine: {machine}\n")
-    print(
-        "| worker processes | deliveries/s | per process | worker CPU each | peak memory "
-        "| accept 100, p50 | p99 |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    for workers in sorted({one.workers for one in rounds}):
-        of = [asdict(one) for one in rounds if one.workers == workers]
-        middle = {name: statistics.median(one[name] for one in of) for name in of[0]}
-        print(
-            f"| {workers} | {middle['deliveries_per_second']:.0f} | {middle['per_worker']:.0f} "
-            f"| {middle['worker_cpu_us']:.0f} µs | {middle['worker_memory']:.0f} MiB "
-            f"| {middle['intake_p50']:.1f} ms | {middle['intake_p99']:.1f} ms |"
+def _entrants(servers: Servers, stack: ExitStack, without: Sequence[str]) -> dict[str, Start]:
+    entrants: dict[str, Start] = {}
+    ours = stack.enter_context(contextlib.closing(Deployment(servers, "sendpoint")))
+    if "1" not in without:
+        entrants[SENDPOINT_1] = lambda: ours.running(1)
+    if "2" not in without:
+        entrants[SENDPOINT_2] = lambda: ours.running(2)
+    if "celery" not in without:
+        plain = stack.enter_context(contextlib.closing(PlainCelery(servers)))
+        entrants[CELERY] = lambda: plain.running(2)
+    return entrants
+
+
+def _round(
+    servers: Servers, name: str, contender: Contender, channel: str, options: argparse.Namespace
+) -> Round:
+    warm = contenders.drive(contender, servers.sinks, channel, seconds=0.3)
+    ahead = min(max(warm.per_second, 2 * BATCH), 20 * BATCH)
+    groups = {server: [process] for server, process in servers.processes().items()}
+    gauge = Gauge(groups | {"worker": contender.workers, "accept": [psutil.Process()]})
+    profile = options.profile if name == SENDPOINT_1 else None
+    with profiling.of(contender.workers[0].pid, profile):
+        run = contenders.drive(
+            contender, servers.sinks, channel, seconds=options.seconds, ahead=ahead
         )
-    figures = {"machine": machine, "rounds": [asdict(one) for one in rounds]}
-    Path(path).write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    cpu = {group: spent / run.deliveries * 1e6 for group, spent in gauge.cpu().items()}
+    return Round(
+        contender=name,
+        channel=channel,
+        deliveries=run.deliveries,
+        per_second=run.per_second,
+        worker_cpu=cpu["worker"],
+        accept_cpu=cpu["accept"],
+        postgresql_cpu=cpu["postgresql"],
+        redis_cpu=cpu["redis"],
+        providers_cpu=cpu["providers"],
+        all_cpu=sum(cpu.values()),
+        memory=peak_memory(contender.workers),
+        accept_p50=statistics.median(run.accept),
+    )
+
+
+def table(figures: running.Figures) -> str:
+    """Rates hang on what else the machine does, CPU time does so less: with the machine to itself,
+    the one is what the cores can do of the other."""
+    rounds = figures["rounds"]
+    found = {one["contender"] for one in rounds}
+    names = [name for name in (SENDPOINT_1, SENDPOINT_2, CELERY, BULLMQ) if name in found]
+    best = SENDPOINT_2 if SENDPOINT_2 in found else SENDPOINT_1
+    channels = [name for name in CHANNELS if any(one["channel"] == name for one in rounds)]
+    tables = [
+        ("Whole deliveries a second", _compared(rounds, "per_second", channels, names, best)),
+        (
+            "CPU of everything for a delivery, servers, providers and accepting among it (µs)",
+            _compared(rounds, "all_cpu", channels, names, best),
+        ),
+        ("CPU of the workers for it (µs)", _compared(rounds, "worker_cpu", channels, names, best)),
+        (
+            "Memory of the workers at its peak (MiB)",
+            running.markdown(
+                names, [[running.middle(rounds, "memory", contender=name) for name in names]]
+            ),
+        ),
+    ]
+    return "\n\n".join(f"{title}\n\n{lines}" for title, lines in tables)
+
+
+def _compared(
+    rounds: list[dict[str, Any]], figure: str, channels: list[str], names: list[str], best: str
+) -> str:
+    """A figure by channel and contender, and how much better `best` is than the others are."""
+    others = [name for name in (CELERY, BULLMQ) if name in names]
+    rows = []
+    for channel in channels:
+        row = [running.middle(rounds, figure, contender=n, channel=channel) for n in names]
+        ratios = [ratio(rounds, figure, channel, best, other) for other in others]
+        rows.append([channel, *row, *ratios])
+    return running.markdown(["channel", *names, *(f"better than {one}" for one in others)], rows)
+
+
+def ratio(
+    rounds: list[dict[str, Any]], figure: str, channel: str, best: str, other: str
+) -> float | None:
+    """How much better one is than the other: more a second, or less CPU."""
+    ours = running.middle(rounds, figure, contender=best, channel=channel)
+    theirs = running.middle(rounds, figure, contender=other, channel=channel)
+    if not ours or not theirs:
+        return None
+    return ours / theirs if figure == "per_second" else theirs / ours
 
 
 if __name__ == "__main__":
-    main()
+    running.main(sys.modules[__name__])

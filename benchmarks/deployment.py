@@ -1,0 +1,122 @@
+"""Sendpoint itself as a contender: PostgreSQL, Redis, worker processes and the real adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psutil
+import psycopg
+
+from benchmarks import contenders, messages
+from benchmarks.surroundings import Servers
+from worker import intake, runtime, settings, store, vault, wire
+
+ADAPTERS = {
+    "GCM": "fcm",
+    "APNS": "apns",
+    "EMAIL": "smtp",
+    "SMS": "twilio-sms",
+    "CUSTOM": "webhook",
+}
+
+_TITLE = "Your order {{order}}"
+_TEXT = "Dear {{name}}, your order {{order}} is on its way."
+_PUSH = {"Title": _TITLE, "Body": _TEXT, "Action": "OPEN_APP", "TimeToLive": 3600}
+_CONFIGURATIONS: Mapping[str, Mapping[str, Any]] = {
+    "GCM": {"GCMMessage": _PUSH},
+    "APNS": {"APNSMessage": _PUSH},
+    "EMAIL": {
+        "EmailMessage": {
+            "SimpleEmail": {
+                "Subject": {"Data": _TITLE},
+                "TextPart": {"Data": f"{_TEXT}\n"},
+                "HtmlPart": {"Data": f"<p>{_TEXT}</p>\n"},
+            }
+        }
+    },
+    "SMS": {"SMSMessage": {"Body": _TEXT, "MessageType": "TRANSACTIONAL"}},
+    "CUSTOM": {"DefaultMessage": {"Body": _TEXT}},
+}
+
+
+def request(channel: str, first: int, count: int) -> dict[str, Any]:
+    """A MessageRequest as boto3 takes it: a text of their own for `count` recipients."""
+    return {
+        "MessageConfiguration": _CONFIGURATIONS[channel],
+        "Addresses": {
+            messages.address(channel, number): {
+                "ChannelType": channel,
+                "Substitutions": {"name": [f"Ann {number}"], "order": [str(number)]},
+            }
+            for number in range(first, first + count)
+        },
+    }
+
+
+class Deployment:
+    """An application with every channel, on a database and a Redis of its own."""
+
+    def __init__(self, servers: Servers, name: str, *, redis_database: int = 0) -> None:
+        self.settings = settings.Settings(
+            database_url=servers.database(name),
+            broker_url=f"{servers.redis.url}/{redis_database}",
+            secret_keys=vault.new_key(),
+        )
+        self.runtime = runtime.open_runtime(self.settings)
+        store.upgrade(self.runtime.db)
+        self.application = store.create_application(self.runtime.db, "bench").id
+        for channel, adapter in ADAPTERS.items():
+            store.set_channel(
+                self.runtime.db,
+                self.application,
+                channel,
+                adapter=adapter,
+                settings=servers.sinks.settings[channel],
+            )
+        self.workers: list[psutil.Process] = []
+        self.postgres = psycopg.connect(
+            self.settings.database_url.replace("+psycopg", ""), autocommit=True
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes are started with."""
+        return {
+            "SENDPOINT_DATABASE_URL": self.settings.database_url,
+            "SENDPOINT_BROKER_URL": self.settings.broker_url,
+            "SENDPOINT_SECRET_KEYS": self.settings.secret_keys,
+            "SENDPOINT_LOG_LEVEL": "WARNING",
+        }
+
+    @contextlib.contextmanager
+    def running(self, count: int) -> Iterator[Deployment]:
+        """With so many worker processes."""
+        command = [sys.executable, "-m", "worker.cli", "worker"]
+        with contenders.processes(command, self.environment, count=count) as self.workers:
+            yield self
+
+    def accept(self, channel: str, first: int) -> None:
+        made = wire.convert(request(channel, first, contenders.BATCH), wire.MessageRequest)
+        intake.accept(self.runtime, self.application, made)
+
+    def unsettled(self) -> int:
+        """By the indexes of what is not DONE; once there is none, whether all went well."""
+        waiting = self._count("state IN ('QUEUED', 'SENDING')")
+        return waiting or self._count("delivery_status IS DISTINCT FROM 'SUCCESSFUL'")
+
+    def forget(self) -> None:
+        self.postgres.execute("TRUNCATE message_request, message_result, message_attempt")
+
+    def close(self) -> None:
+        self.postgres.close()
+        self.runtime.close()
+
+    def _count(self, condition: str) -> int:
+        found = self.postgres.execute(
+            f"SELECT count(*) FROM message_result WHERE {condition}"
+        ).fetchone()
+        assert found is not None
+        return int(found[0])

@@ -1,0 +1,85 @@
+"""How each part of the suite runs: by itself or with the others, to one JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks import surroundings
+
+JSON = "benchmarks.json"
+Figures = Mapping[str, Any]
+
+
+class Part(Protocol):
+    """A module of the suite."""
+
+    NAME: str
+    __doc__: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add its options."""
+
+    def measure(self, options: argparse.Namespace) -> Figures:
+        """What it found, as JSON can say it."""
+
+    def table(self, figures: Figures) -> str:
+        """The same for people, in Markdown."""
+
+
+def main(part: Part) -> None:
+    """Run one part, print its table and put its figures into the JSON file, beside the others'."""
+    parser = argparse.ArgumentParser(description=part.__doc__.split("\n\n", maxsplit=1)[0])
+    part.arguments(parser)
+    parser.add_argument("--json", default=JSON, help=f"where figures go (default {JSON})")
+    options = parser.parse_args()
+    machine = surroundings.machine()
+    print(f"\n{run(part, options, machine)}\n\n{machine}")
+
+
+def run(part: Part, options: argparse.Namespace, machine: surroundings.Machine) -> str:
+    """Run one part with its options; its table."""
+    logging.disable(logging.WARNING)  # aioapns writes two lines a connection
+    started = time.monotonic()
+    figures = dict(part.measure(options))
+    figures["machine"] = asdict(machine) | {"load_after": surroundings.load()}
+    figures["took"] = time.monotonic() - started
+    path = Path(options.json)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, part.NAME: figures}, indent=1), encoding="utf-8")
+    return part.table(figures)
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(f"{text} …", file=sys.stderr, flush=True)
+
+
+def middle(rounds: Iterable[Mapping[str, Any]], name: str, **having: object) -> float | None:
+    """The median of a figure over the rounds that have these values; None if there are none."""
+    found = [one[name] for one in rounds if having.items() <= one.items()]
+    return statistics.median(found) if found else None
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table. What is None is a dash; numbers are rounded to what they are worth."""
+    lines = [head, ["---"] * len(head), *([_cell(one) for one in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
