@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 import google.auth.jwt
+import msgspec
 import pyfcm  # type: ignore[import-untyped]  # it has no types
 import yarl
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -116,10 +117,9 @@ class Fcm:
         if content.validate_only:
             request["validate_only"] = True
         try:
-            body: bytes = self._pyfcm.json_dumps(request)
-        except (TypeError, ValueError):
+            return msgspec.json.encode(request)
+        except (TypeError, ValueError, OverflowError):
             return permanent(400, "The message can not be written as JSON", fault=Fault.MESSAGE)
-        return body
 
     async def _fetch_token(self) -> oauth.Token | Outcome:
         """google-auth's own refresh would need a thread, which nobody can cancel, and sleeps and

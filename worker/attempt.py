@@ -130,6 +130,8 @@ def _choose(
             text = f"Provider {claimed.provider}, which may have the message, was removed"
             status = DeliveryStatus.UNKNOWN_FAILURE
             return Attempt(Outcome(status=status, status_code=500, status_message=text))
+    if len(providers) == 1 and runtime.breakers.wait(_key(claimed, providers[0])) == 0:
+        return providers[0]
     waits = {one.name: runtime.breakers.wait(_key(claimed, one)) for one in providers}
     free = [one for one in providers if waits[one.name] == 0]
     if not free:

@@ -14,18 +14,24 @@ Out = TypeVar("Out")
 class Batch(Generic[In, Out]):
     """A function over many items, called by many coroutines with one item each.
 
-    `run` gets the items that came in while the last call was under way, at most `limit`, in a
-    thread of `executor`, and returns a result for each, in order. An idle batch is not held back:
-    the first item leaves at the end of the loop's turn, with all others of that turn. What `run`
-    raises reaches every caller of that batch.
+    `run` gets the items that came in while the last call was under way and up to `gather` seconds
+    after it, at most `limit`, in a thread of `executor`, and returns a result for each, in order.
+    An idle batch is not held back: the first item leaves at the end of the loop's turn, with all
+    others of that turn. What `run` raises reaches every caller of that batch.
     """
 
     def __init__(
-        self, run: Callable[[Sequence[In]], Sequence[Out]], executor: Executor, *, limit: int = 200
+        self,
+        run: Callable[[Sequence[In]], Sequence[Out]],
+        executor: Executor,
+        *,
+        limit: int = 200,
+        gather: float = 0.0,
     ) -> None:
         self._run = run
         self._executor = executor
         self._limit = limit
+        self._gather = gather
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
         self._busy = False
 
@@ -59,7 +65,9 @@ class Batch(Generic[In, Out]):
                 future.set_result(results[index])
             else:
                 future.set_exception(error)
-        if self._waiting:
-            self._start(loop)
-        else:
+        if not self._waiting:
             self._busy = False
+        elif self._gather and len(self._waiting) < self._limit:
+            loop.call_later(self._gather, self._start, loop)
+        else:
+            self._start(loop)

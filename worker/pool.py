@@ -1,31 +1,50 @@
-"""A Celery pool that runs tasks as coroutines on one event loop.
+"""A Celery pool that runs tasks as coroutines on one event loop, and how rings get there.
 
-Celery hands rings over in its own thread, the loop works in another. What a hand-over costs is the
+Celery's consumer works in its own thread, the loop in another. What a hand-over costs is the
 wake-up, so both directions go in bulk: one wake-up of the loop for all rings of a turn, and
-completions returned together. Rings are acknowledged late and, in memory, by Celery's own count,
-so its prefetch bounds what is in flight and nothing here ever blocks Celery's thread.
+acknowledgements returned together. Rings are acknowledged late and, in memory, by Celery's own
+count, so its prefetch bounds what is in flight and nothing here ever blocks Celery's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
+import msgspec
 from celery.concurrency.base import BasePool
-from kombu.serialization import loads
+from celery.exceptions import InvalidTaskError
 
 from worker.loop import Loop
 
-_RETURN_EVERY = 0.005  # seconds for which completions are gathered before Celery is told
+_RETURN_EVERY = 0.005  # seconds for which acknowledgements are gathered before Celery is told
 
 _log = logging.getLogger(__name__)
+_positional = msgspec.json.Decoder(tuple[list[str], dict[str, Any], Any]).decode
+
+Function = Callable[..., Awaitable[None]]
+
+
+def strategy(task: Any, app: object, consumer: Any) -> Callable[..., None]:  # noqa: ARG001 - Celery's signature
+    """What Celery's consumer does with a message of `task`, a coroutine function that takes texts.
+
+    Celery's own strategy makes a Request of it, with arguments decoded twice, signals and states
+    for features that a ring has no use for. That is more than the delivery costs us.
+    """
+    pool: LoopPool = consumer.pool
+
+    def on_message(message: Any, *_: object) -> None:
+        try:
+            arguments, _named, _options = _positional(message.body)
+        except msgspec.MsgspecError as error:
+            raise InvalidTaskError("not a ring") from error
+        pool.take(task.run, arguments, message, consumer)
+
+    return on_message
 
 
 class LoopPool(BasePool):
@@ -33,23 +52,16 @@ class LoopPool(BasePool):
 
     def on_start(self) -> None:
         self.loop = Loop()
-        self._arrived: deque[tuple[Any, ...]] = deque()
-        self._ended: deque[tuple[Callable[..., None], Any]] = deque()
+        self._arrived: deque[tuple[Function, Sequence[str], Any, Any]] = deque()
+        self._ended: dict[Any, list[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._returning = False
 
-    def on_apply(
-        self,
-        target: object,  # noqa: ARG002 - Celery's tracer, for functions
-        args: tuple[Any, ...] = (),
-        kwargs: object = None,  # noqa: ARG002 - the task's own are in args
-        callback: Callable[..., None] | None = None,
-        accept_callback: Callable[..., None] | None = None,
-        **_: object,
-    ) -> None:
-        """Take a task from Celery and return at once."""
-        self._arrived.append((args, callback, accept_callback))
+    def take(self, run: Function, arguments: Sequence[str], message: Any, consumer: Any) -> None:
+        """Run a coroutine function with these arguments, and let the consumer acknowledge the
+        message at its end. Returns at once."""
+        self._arrived.append((run, arguments, message, consumer))
         if not self._waking:
             self._waking = True
             self.loop.asyncio.call_soon_threadsafe(self._begin)
@@ -75,35 +87,22 @@ class LoopPool(BasePool):
             task.add_done_callback(self._tasks.discard)
 
     async def _run(
-        self,
-        args: tuple[Any, ...],
-        callback: Callable[..., None],
-        accept_callback: Callable[..., None] | None,
+        self, run: Function, arguments: Sequence[str], message: Any, consumer: Any
     ) -> None:
-        name, _uuid, _request, body, content_type, encoding = args
-        started = time.monotonic()
-        if accept_callback is not None:
-            accept_callback(os.getpid(), started)
         try:
-            if isinstance(body, str | bytes):
-                body = loads(body, content_type, encoding, accept=("application/json",))
-            positional, named, _ = body
-            await self.app.tasks[name].run(*positional, **named)
-        except Exception as error:  # noqa: BLE001 - Celery is told, the loop goes on
-            _log.exception("Task %s failed", name)
-            ended: Any = (1, ExceptionInfo((type(error), error, error.__traceback__)), 0.0)
-        else:
-            ended = (0, None, time.monotonic() - started)
-        self._ended.append((callback, ended))
+            await run(*arguments)
+        except Exception:  # noqa: BLE001 - one message's trouble; the loop goes on
+            _log.exception("A task failed")
+        self._ended.setdefault(consumer, []).append(message)
         if not self._returning:
             self._returning = True
             self.loop.asyncio.call_later(_RETURN_EVERY, self._return)
 
     def _return(self) -> None:
         self._returning = False
-        while self._ended:
-            callback, ended = self._ended.popleft()
-            callback(ended)
+        ended, self._ended = self._ended, {}
+        for consumer, messages in ended.items():
+            consumer.call_soon_ack(_acknowledge, messages, consumer.connection_errors)
 
     async def _drain(self) -> None:
         while self._tasks or self._arrived:
@@ -117,3 +116,8 @@ class LoopPool(BasePool):
             "in-flight": len(self._tasks),
             "threads": threading.active_count(),
         }
+
+
+def _acknowledge(messages: Sequence[Any], connection_errors: tuple[type[Exception], ...]) -> None:
+    for message in messages:
+        message.ack_log_error(_log, connection_errors)

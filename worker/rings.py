@@ -28,7 +28,6 @@ from kombu.exceptions import KombuError
 from kombu.transport import memory, redis, virtual
 from kombu.utils import scheduling
 from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 
 from worker import plan, store
 
@@ -87,7 +86,14 @@ class _BulkPop:
         queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
         for ring in rings:
-            self.connection._deliver(loads(bytes_to_str(ring)), queue)  # noqa: SLF001 - as kombu does
+            try:
+                message = msgspec.json.decode(ring)
+            except msgspec.DecodeError:
+                _log.error(
+                    "What was in queue %s is no ring", queue
+                )  # and must not take others along
+                continue
+            self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu does
         return True
 
     def _pop_more(self: Any, connection: Any, key: bytes) -> Sequence[bytes]:
@@ -148,6 +154,7 @@ def transport_options(url: str) -> dict[str, Any]:
         return {}
     return {
         "ack_emulation": False,
+        "priority_steps": [0],  # each is one more key for every pop and count to look at
         "queue_order_strategy": "worker.rings:Lanes",
         "socket_timeout": 5,
         "socket_connect_timeout": 2,

@@ -57,9 +57,10 @@ class Runtime:
         self.channels = channels.Channels(self.db, self.settings)
         self.breakers = breaker.Breakers(self.clock)
         self.guard = lifecycle.Guard()
-        self.claims = batch.Batch(self._claim, self.executor)
+        self.claims = batch.Batch(self._claim, self.executor, gather=0.002)
         self.assignments = batch.Batch(self._assign, self.executor)
-        self.finishes = batch.Batch(self._finish, self.executor)
+        # No recipient waits for it, so it may take the time that makes it cheap.
+        self.finishes = batch.Batch(self._finish, self.executor, gather=0.01)
         self.requests = batch.Batch(self._requests, self.executor)
         self.codes = batch.Batch(self._codes, self.executor)
         self.name = uuid4().hex

@@ -132,7 +132,7 @@ def celery_app(settings: Settings) -> Celery:
         task_serializer="json",
     )
 
-    @app.task(name=rings.TASK, shared=False)  # type: ignore[untyped-decorator] # no types in celery
+    @app.task(name=rings.TASK, shared=False, Strategy="worker.pool:strategy")  # type: ignore[untyped-decorator] # no types in celery
     async def deliver(message_id: str) -> None:
         row = UUID(message_id)
         if row == canary.RING:
