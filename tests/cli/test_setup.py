@@ -261,6 +261,24 @@ def test_check(prepared, db):
     assert "EMAIL of shop (default: smtp)   wrong   Adapter 'smtp':" in ill.output
 
 
+def test_check_says_whether_events_can_be_told(prepared, db, directory, monkeypatch):
+    stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/events"
+    store.put_event_stream(db, APP, destination=stream, role="r", by=None)
+    nowhere = prepared("check")
+    assert nowhere.exit_code == 1
+    assert "events of shop  wrong   It has an event stream, but SENDPOINT_EVENTS" in nowhere.output
+    monkeypatch.setenv("SENDPOINT_EVENTS", "file:events.jsonl")
+    well = prepared("check")
+    assert well.exit_code == 0
+    assert ["events", "ok"] in [line.split() for line in well.output.splitlines()]
+    assert not (directory / "events.jsonl").exists(), "it only looks"
+    monkeypatch.setenv("SENDPOINT_EVENTS", "redis://:hidden@127.0.0.1:1/0")
+    ill = prepared("check")
+    assert ill.exit_code == 1
+    assert "Redis: ConnectionError; check SENDPOINT_EVENTS" in ill.output
+    assert "hidden" not in ill.output
+
+
 def test_check_without_a_database(sendpoint):
     told = sendpoint("check")
     assert told.exit_code == 1

@@ -85,6 +85,7 @@ class Worker:
                 "ring_again_after",
                 "stall_after",
                 "concurrency",
+                "events",
             )
         }
         self.log = log

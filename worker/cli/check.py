@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import click
 
-from worker import channels, plan, store
+from worker import channels, plan, sinks, store
 from worker.cli import session, show
 from worker.runtime import Runtime
 
 _SECONDS = 10.0
 _OK, _WRONG = "ok", "wrong"
+_NOWHERE = "It has an event stream, but SENDPOINT_EVENTS says nowhere to tell it"
 
 
 @click.command()
 def check() -> None:
-    """Try the database, the broker and every channel; exit with 1 if anything is wrong."""
+    """Try the database, the broker, the sink of events and every channel; exit with 1 if anything
+    is wrong."""
     with session.unchecked() as held:
         findings = list(_findings(held))
     show.table(("WHAT", "RESULT", "WHY"), findings)
@@ -31,9 +34,13 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
     database = _found(lambda: session.require_schema(held.db))
     yield "database", *database
     yield "broker", *_found(lambda: held.rings.waiting(plan.QUEUES[0]))
+    if held.sink is not None:
+        yield "events", *_found(functools.partial(asyncio.run, _sink(held.sink)))
     if database[0] == _WRONG:
         return
     for application in store.applications(held.db):
+        if held.sink is None and store.find_event_stream(held.db, application.id) is not None:
+            yield f"events of {application.name}", _WRONG, _NOWHERE
         for name, one in sorted(store.channels(held.db, application.id).items()):
             for provider in one.providers:
                 found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
@@ -49,6 +56,21 @@ def _found(attempt: Callable[[], object]) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return _WRONG, session.explain(error)
     return _OK, ""
+
+
+async def _sink(sink: sinks.Sink) -> None:
+    try:
+        async with asyncio.timeout(_SECONDS + 1):
+            await sink.check()
+    except (sinks.NotTaken, TimeoutError) as trouble:
+        why = (
+            trouble
+            if isinstance(trouble, sinks.NotTaken)
+            else f"No answer in {_SECONDS:.0f} seconds"
+        )
+        raise click.ClickException(f"{why}; check SENDPOINT_EVENTS") from None
+    finally:
+        await sink.aclose()
 
 
 async def _provider(one: store.Provider) -> tuple[str, str]:
