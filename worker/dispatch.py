@@ -81,9 +81,7 @@ async def _erase(runtime: Runtime, claimed: store.Claimed) -> None:
     """Keep the one-time code no longer than its message needs it. If this fails, it goes when it
     expires."""
     try:
-        await asyncio.get_running_loop().run_in_executor(
-            runtime.executor, store.erase_codes, runtime.db, [claimed.request_id]
-        )
+        await runtime.sent_codes.put(claimed.request_id)
     except store.Unavailable:
         _log.warning("Message %s: its one-time code stays until it expires", claimed.id)
 

@@ -63,6 +63,7 @@ class Runtime:
         self.finishes = batch.Batch(self._finish, self.executor, gather=0.01)
         self.requests = batch.Batch(self._requests, self.executor)
         self.codes = batch.Batch(self._codes, self.executor)
+        self.sent_codes = batch.Batch(self._erase_codes, self.executor)
         self.name = uuid4().hex
         self.sink = sinks.build(self.settings.events, self.settings.events_secret)
         self._streams = batch.Batch(self._read_streams, self.executor)
@@ -121,6 +122,10 @@ class Runtime:
         sent any more."""
         found = store.sealed_codes(self.db, set(request_ids))
         return [found.get(one) for one in request_ids]
+
+    def _erase_codes(self, request_ids: Sequence[UUID]) -> Sequence[None]:
+        store.erase_codes(self.db, set(request_ids))
+        return [None] * len(request_ids)
 
     def known(self, request_id: UUID) -> render.Content | None:
         """A request that was read before."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Uuid, case, delete, or_, select, update
 
 from worker import wire
 from worker.store import database
@@ -106,14 +105,16 @@ def verify_code(
 
 def sealed_codes(db: Database, request_ids: Collection[UUID]) -> dict[UUID, str]:
     """What `open_code` opens, of the requests whose codes are still good for something."""
+    wanted = database.given(db, request_id=Uuid())
+    statement = select(_code.request_id, _code.sealed).where(
+        _code.request_id == wanted.c.request_id,
+        _code.sealed.is_not(None),
+        _code.attempts_left > 0,
+        _code.expires_at > db.after(0),
+    )
     with db.reading() as connection:
         found = connection.execute(
-            select(_code.request_id, _code.sealed).where(
-                _code.request_id.in_(request_ids),
-                _code.sealed.is_not(None),
-                _code.attempts_left > 0,
-                _code.expires_at > db.after(0),
-            )
+            statement, database.as_rows([{"request_id": one} for one in request_ids])
         )
         return {one.request_id: one.sealed for one in found}
 
@@ -126,17 +127,26 @@ def open_code(db: Database, request_id: UUID, sealed: str) -> str:
 def erase_codes(db: Database, request_ids: Collection[UUID]) -> None:
     """Keep no more of the codes of these requests than a guess is compared with: they were sent, or
     will not be."""
+    over = database.given(db, request_id=Uuid())
+    statement = (
+        update(one_time_code)
+        .where(_code.request_id == over.c.request_id, _code.sealed.is_not(None))
+        .values(sealed=None)
+    )
     with db.engine.begin() as connection:
+        database.hurry(connection)  # a code that comes back goes when it expires
         connection.execute(
-            update(one_time_code)
-            .where(_code.request_id.in_(request_ids), _code.sealed.is_not(None))
-            .values(sealed=None)
+            statement, database.as_rows([{"request_id": one} for one in request_ids])
         )
 
 
-def unsent() -> Any:
-    """The requests that have a code to send, as a subquery."""
-    return select(_code.request_id).where(_code.sealed.is_not(None))
+def unsent(request_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether a request has a code that may have to be sent again, as SQL."""
+    return (
+        select(_code.request_id)
+        .where(_code.request_id == request_id, _code.sealed.is_not(None))
+        .exists()
+    )
 
 
 def _count(db: Database, connection: Connection, code: NewCode, application_id: str) -> None:

@@ -235,7 +235,7 @@ def rescue(
         .order_by(row.lease_until)
         .limit(limit)
     )
-    again = and_(row.attempt < code_attempts, row.request_id.in_(codes.unsent()))
+    again = and_(row.attempt < code_attempts, codes.unsent(row.request_id))
     gone = or_(and_(row.channel_type.in_(at_most_once), not_(again)), row.attempt >= max_attempts)
     reason = case(
         (
