@@ -481,6 +481,21 @@ def test_no_record_error_or_repr_shows_a_code(shop, caplog):
         assert code not in shown
 
 
+def test_no_event_shows_a_code(database_url, tmp_path):
+    with contextlib.closing(Shop(database_url, events=f"file://{tmp_path}/events")) as shop:
+        store.put_event_stream(
+            shop.runtime.db,
+            shop.application,
+            destination="arn:aws:kinesis:eu-central-1:123456789012:stream/events",
+            role="r",
+            by=None,
+        )
+        code = shop.send_one(CodeLength=8)
+        (told,) = store.untold(shop.runtime.db, limit=10)
+        assert "_SMS.BUFFERED" in told.record
+        assert code not in told.record
+
+
 def test_an_unknown_application_has_no_codes(shop):
     shop.channels.application = "another"
     for call in (shop.send, lambda: shop.verify("123456")):
