@@ -27,6 +27,7 @@ run: $(VENV)/.demo
 	@$(BIN)/sendpoint up
 
 test: $(VENV)/.test
+	@$(BIN)/python -m tests.javascript
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -96,6 +97,6 @@ requirements: | $(BIN)/python
 	"$$tmp/bin/uv" $(PIN) -o deploy/build-requirements.txt "$$tmp/build.in" >/dev/null
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) .node build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

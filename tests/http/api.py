@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -155,3 +156,31 @@ def served(settings):
             yield Api(url, runtime, application.id)
     finally:
         runtime.close()
+
+
+@contextlib.contextmanager
+def losing_the_first_answer(upstream):
+    """A TCP proxy whose first connection ends when the server has answered on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(50)
+        thread = threading.Thread(target=_relay_two, args=(listener, upstream), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+def _relay_two(listener, upstream):
+    for loses in (True, False):
+        client, _ = listener.accept()
+        with client, socket.create_connection(upstream, timeout=15) as server:
+            client.settimeout(15)
+            request = b""
+            while b"\r\n\r\n" not in request or not request.endswith(b"}"):
+                chunk = client.recv(65536)
+                assert chunk, "the client left in the middle of its request"
+                request += chunk
+            server.sendall(request)
+            answer = server.recv(65536)
+            if not loses:
+                client.sendall(answer)

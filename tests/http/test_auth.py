@@ -3,10 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
-import shutil
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,26 +27,6 @@ from worker.store import tables
 OTHER = "0123456789abcdef0123456789abcdef"
 UNKNOWN = "The security token included in the request is invalid."
 WRONG = "The request signature we calculated does not match the signature you provided."
-
-
-JAVASCRIPT_SDK = "@aws-sdk/client-pinpoint"
-JAVASCRIPT = """
-const { PinpointClient, SendMessagesCommand } = require("@aws-sdk/client-pinpoint");
-const { url, keys, application, request } = JSON.parse(require("fs").readFileSync(0));
-async function send({ id, secret }) {
-  const credentials = { accessKeyId: id, secretAccessKey: secret, sessionToken: "a/token+=" };
-  const client = new PinpointClient(
-    { endpoint: url, region: "us-east-1", credentials, maxAttempts: 1 });
-  try {
-    const answer = await client.send(
-      new SendMessagesCommand({ ApplicationId: application, MessageRequest: request }));
-    return answer.MessageResponse.ApplicationId;
-  } catch (error) {
-    return `${error.name} ${error.$metadata.httpStatusCode}`;
-  }
-}
-Promise.all(keys.map(send)).then((told) => console.log(JSON.stringify(told)));
-"""
 
 
 @pytest.fixture
@@ -246,57 +222,6 @@ def test_nonsense_is_the_callers_mistake(api, authorization, caplog):
     headers = {"Authorization": authorization, "X-Amz-Date": "20261123T143000Z"}
     assert api.post(message(SMS), headers).status == 403
     assert not api_.logged(caplog)
-
-
-def test_the_aws_cli(api, issue, tmp_path):
-    key = issue()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_ACCESS_KEY_ID": key.id,
-        "AWS_SECRET_ACCESS_KEY": key.secret,
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
-    told = subprocess.run(
-        [
-            *(sys.executable, "-m", "awscli", "pinpoint", "send-messages"),
-            *("--endpoint-url", api.url, "--application-id", api.application),
-            *("--message-request", json.dumps(message(SMS))),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout)["MessageResponse"]["ApplicationId"] == api.application
-
-
-def test_the_javascript_sdk(api, issue):
-    """Where node is and finds the package, from a NODE_PATH for example."""
-    node = shutil.which("node")
-    found = node and subprocess.run(
-        [node, "-e", f"require.resolve('{JAVASCRIPT_SDK}')"], capture_output=True, check=False
-    )
-    if not found or found.returncode != 0:
-        pytest.skip(f"node or its package {JAVASCRIPT_SDK} is not here")
-    right = issue()
-    wrong = dataclasses.replace(right, secret="wrong")
-    given = {"url": api.url, "keys": [dataclasses.asdict(one) for one in (right, wrong)]}
-    given |= {"application": api.application, "request": message(SMS)}
-    told = subprocess.run(
-        [node, "-e", JAVASCRIPT],
-        input=json.dumps(given),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-    )
-    assert told.returncode == 0, told.stderr
-    assert json.loads(told.stdout) == [api.application, "InvalidSignatureException 403"]
 
 
 def test_secrets_are_in_no_log_and_not_in_the_database(api, issue, caplog):

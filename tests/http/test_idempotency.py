@@ -1,13 +1,11 @@
 """A request that is sent again sends nothing again and gets the first answer."""
 
-import contextlib
 import json
-import socket
 import threading
 
 import pytest
 
-from tests.http.api import SMS, address, bearer, message, signed
+from tests.http.api import SMS, address, bearer, losing_the_first_answer, message, signed
 
 INVOCATION = {"amz-sdk-invocation-id": "7f0c5a0e-3b0c-4b1e-9d53-0c1d3d1a3a11"}
 
@@ -138,28 +136,3 @@ def test_boto3_tries_again_after_a_lost_answer_and_nothing_is_sent_twice(api):
     assert answer["ResponseMetadata"]["RetryAttempts"] == 1
     assert answer["MessageResponse"]["Result"][SMS]["DeliveryStatus"] == "SUCCESSFUL"
     assert api.stored() == (1, 1)
-
-
-@contextlib.contextmanager
-def losing_the_first_answer(upstream):
-    """A TCP proxy whose first connection ends when the server has answered on it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_relay_two, args=(listener, upstream))
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(15)
-        assert not thread.is_alive()
-
-
-def _relay_two(listener, upstream):
-    for loses in (True, False):
-        client, _ = listener.accept()
-        with client, socket.create_connection(upstream, timeout=15) as server:
-            client.settimeout(15)
-            request = client.recv(65536)
-            while b"\r\n\r\n" not in request or not request.endswith(b"}"):
-                request += client.recv(65536)
-            server.sendall(request)
-            answer = server.recv(65536)
-            if not loses:
-                client.sendall(answer)

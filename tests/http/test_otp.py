@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from adapters.doubles import stage, twilio
-from tests.http.api import Api, address, bearer, fetch
-from tests.http.test_idempotency import losing_the_first_answer
+from tests.http.api import Api, address, bearer, fetch, losing_the_first_answer
 from worker import http as edge
 from worker import loop as loop_
 from worker import otp, store, tasks
