@@ -53,13 +53,14 @@ def test_a_body_without_a_length_is_refused_once_it_is_too_large(api):
                 line.sendall(chunk)
                 sent += 65536
 
-        sender = threading.Thread(target=sends)
+        sender = threading.Thread(target=sends, daemon=True)
         sender.start()
         try:
             answer = read_head(line)
         finally:
             answered.set()
-            sender.join()
+            sender.join(20)
+    assert not sender.is_alive()
     assert answer.startswith("HTTP/1.1 413")
     assert sent > LARGEST
     assert api.stored() == (0, 0)
