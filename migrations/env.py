@@ -10,7 +10,10 @@ if connection is None:
 
 # Two processes that start at once take turns (SQLite's BEGIN IMMEDIATE does the same by itself).
 if connection.dialect.name == "postgresql":
+    connection.exec_driver_sql("SET LOCAL lock_timeout TO 0")
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7366013)")
+    # A change of a table waits for nobody longer than this: all others would wait behind it.
+    connection.exec_driver_sql("SET LOCAL lock_timeout TO '10s'")
 
 context.configure(
     connection=connection,

@@ -1,6 +1,7 @@
 """What the tests share: real servers, and a fresh database and a fresh Redis for each test."""
 
 import contextlib
+import faulthandler
 import itertools
 import os
 
@@ -14,6 +15,11 @@ from tests import servers
 # How long an example takes is the machine's business.
 hypothesis.settings.register_profile("sendpoint", deadline=None)
 hypothesis.settings.load_profile("sendpoint")
+
+
+def pytest_unconfigure():
+    """A thread that keeps the finished run from ending is shown, and the run fails."""
+    faulthandler.dump_traceback_later(60, exit=True)
 
 
 @contextlib.contextmanager

@@ -116,7 +116,9 @@ def test_a_refused_request_does_not_use_up_its_key(api):
 def test_the_same_at_the_same_time_is_stored_once(api):
     answers = []
     threads = [
-        threading.Thread(target=lambda: answers.append(api.post(message(SMS), INVOCATION)))
+        threading.Thread(
+            target=lambda: answers.append(api.post(message(SMS), INVOCATION)), daemon=True
+        )
         for _ in range(8)
     ]
     for thread in threads:

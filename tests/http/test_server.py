@@ -65,7 +65,9 @@ def test_how_long_an_answer_is_waited_for(patient, prefer, least, most):
 def test_many_wait_at_a_time_without_holding_a_thread_each(patient):
     answers = []
     threads = [
-        threading.Thread(target=lambda: answers.append(patient.post(message(SMS)).status))
+        threading.Thread(
+            target=lambda: answers.append(patient.post(message(SMS)).status), daemon=True
+        )
         for _ in range(100)
     ]
     started = time.monotonic()
@@ -97,7 +99,9 @@ def test_a_stopping_server_finishes_what_it_has_begun(waiting):
     answers = []
     with contextlib.ExitStack() as stack:
         api = stack.enter_context(served(waiting(1.0)))
-        thread = threading.Thread(target=lambda: answers.append(api.post(message(SMS)).status))
+        thread = threading.Thread(
+            target=lambda: answers.append(api.post(message(SMS)).status), daemon=True
+        )
         thread.start()
         until(lambda: api.stored() == (1, 1))
         stack.close()

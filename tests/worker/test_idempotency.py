@@ -46,7 +46,7 @@ def at_once(count, function):
         except wire.RequestError as error:
             got.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -145,7 +145,7 @@ def test_a_twin_waits_for_the_transaction_before_it(backend, commits):
     first = intake.uuid7()
     backend.accept("a", key="fill the caches")
     got = []
-    twin = threading.Thread(target=lambda: got.append(backend.accept("a", key="k")))
+    twin = threading.Thread(target=lambda: got.append(backend.accept("a", key="k")), daemon=True)
     db = backend.runtime.db
     with db.engine.connect() as connection:
         transaction = connection.begin()
@@ -241,7 +241,7 @@ class Cut:
         self.client = None
 
     def to_server(self, client, server):
-        with client, server, contextlib.suppress(OSError):
+        with hanging_up(client, server):
             while data := client.recv(65536):
                 if b"COMMIT" in data and self.client is None:
                     self.client = client
@@ -250,12 +250,24 @@ class Cut:
                 server.sendall(data)
 
     def to_client(self, client, server):
-        with client, server, contextlib.suppress(OSError):
+        with hanging_up(client, server):
             while data := server.recv(65536):
                 if client is self.client:
-                    client.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(data)
+
+
+@contextlib.contextmanager
+def hanging_up(*sockets):
+    """Then end the connections. A close alone ends none on which another thread still reads."""
+    with contextlib.ExitStack() as closing:
+        for one in sockets:
+            closing.enter_context(one)
+        with contextlib.suppress(OSError):
+            yield
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -265,7 +277,7 @@ def losing_a_commit(upstream, *, committed):
     threads = []
 
     def start(function, *arguments):
-        threads.append(threading.Thread(target=function, args=arguments))
+        threads.append(threading.Thread(target=function, args=arguments, daemon=True))
         threads[-1].start()
 
     def accept():

@@ -152,7 +152,7 @@ def test_waiting_ends_with_the_last_outcome_or_with_the_time(backend):
     request_id = backend.accept("a")
     assert not intake.wait_until_settled(backend.runtime, request_id, 0.01)
     waiter = threading.Thread(
-        target=lambda: intake.wait_until_settled(backend.runtime, request_id, 60)
+        target=lambda: intake.wait_until_settled(backend.runtime, request_id, 60), daemon=True
     )
     waiter.start()
     backend.settle()

@@ -308,7 +308,7 @@ def test_concurrent_claims_share_the_rows_out(db, application):
             claims.extend(store.claim(db, order[start : start + 20], lease=60))
 
     threads = [
-        threading.Thread(target=claimer, args=(order,))
+        threading.Thread(target=claimer, args=(order,), daemon=True)
         for order in (ids, ids[::-1], ids[50:] + ids[:50], ids)
     ]
     for thread in threads:
@@ -457,3 +457,36 @@ def test_other_databases_are_refused_without_showing_the_password(url):
     with pytest.raises(ValueError, match="database_url") as caught:
         store.connect(url)
     assert "pw" not in str(caught.value)
+
+
+@pytest.fixture
+def postgresql(postgresql_url):
+    db = store.connect(postgresql_url)
+    store.upgrade(db)
+    yield db
+    db.close()
+
+
+def test_nobody_waits_long_for_the_rows_of_another(postgresql):
+    application_id = store.create_application(postgresql, "shop").id
+    lock = select(tables.application).where(tables.application.c.id == application_id)
+    with postgresql.engine.begin() as holder, postgresql.engine.begin() as waiter:
+        assert waiter.exec_driver_sql("SHOW lock_timeout").scalar() == "10s"
+        holder.execute(lock.with_for_update())
+        waiter.exec_driver_sql("SET LOCAL lock_timeout TO '10ms'")
+        with pytest.raises(store.Unavailable):
+            waiter.execute(lock.with_for_update())
+
+
+def test_a_process_that_stops_in_a_transaction_lets_go_of_its_rows(postgresql):
+    application_id = store.create_application(postgresql, "shop").id
+    lock = select(tables.application).where(tables.application.c.id == application_id)
+    with postgresql.engine.connect() as stopped:
+        bound = "idle_in_transaction_session_timeout"
+        assert stopped.exec_driver_sql(f"SHOW {bound}").scalar() == "20s"
+        stopped.exec_driver_sql(f"SET LOCAL {bound} TO '50ms'")
+        stopped.execute(lock.with_for_update())
+        with postgresql.engine.begin() as other:  # waits at most the ten seconds
+            assert other.execute(lock.with_for_update()).first() is not None
+        with pytest.raises(store.Unavailable):
+            stopped.execute(lock)

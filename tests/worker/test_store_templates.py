@@ -25,7 +25,9 @@ def at_once(count, function):
         except wire.RequestError as error:
             raised.append(error)
 
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(count)]
+    threads = [
+        threading.Thread(target=call, args=(number,), daemon=True) for number in range(count)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from psycopg.errors import IdleInTransactionSessionTimeout
 from sqlalchemy import (
     CTE,
     BigInteger,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.types import TypeEngine
 
@@ -86,21 +87,53 @@ def connect(
         raise ValueError("database_url cannot be read as a URL") from None
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(
-            parsed,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_pre_ping=True,
-            pool_timeout=10,
-            hide_parameters=True,
-            connect_args={"connect_timeout": 5, "application_name": "sendpoint"},
-        )
+        engine = _postgresql(parsed, pool_size)
     elif parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
     else:
         shown = parsed.render_as_string(hide_password=True)
         raise ValueError(f"database_url must be sqlite:/// or postgresql://, not {shown}")
     return Database(engine, now, vault or Vault())
+
+
+def _postgresql(url: URL, pool_size: int) -> Engine:
+    """PostgreSQL, with bounds on how long one process or a broken network can hold up others."""
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "sendpoint",
+            # A server that is gone without a word is noticed in 30 seconds, not in hours.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 4,
+            "tcp_user_timeout": 30_000,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        # Said in SQL, since poolers such as PgBouncer refuse them as the connection's options.
+        connection.autocommit = True
+        # A process that is stopped, or cut off, in a transaction lets go of its rows.
+        connection.execute("SET idle_in_transaction_session_timeout TO '20s'")
+        # Who waits for such rows is told Unavailable, and may come again.
+        connection.execute("SET lock_timeout TO '10s'")
+        connection.autocommit = False
+
+    @event.listens_for(engine, "handle_error")
+    def _name(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, IdleInTransactionSessionTimeout):
+            raise Unavailable(
+                context.statement, None, context.original_exception, hide_parameters=True
+            )
+
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:
