@@ -42,6 +42,17 @@ def merge(old: wire.EndpointResponse | None, new: wire.EndpointRequest) -> wire.
     return merged
 
 
+def list_values(value: Any) -> None:
+    """Make lists of an endpoint's attributes, in place: AWS's HTTP examples write one value as a
+    plain string, its SDKs as a list."""
+    user = value.get("User") if isinstance(value, dict) else None
+    for holder, name in ((value, "Attributes"), (user, "UserAttributes")):
+        if isinstance(holder, dict) and isinstance(holder.get(name), dict):
+            holder[name] = {
+                key: [one] if isinstance(one, str) else one for key, one in holder[name].items()
+            }
+
+
 def check_id(endpoint_id: str) -> None:
     """Refuse an id that Pinpoint does not take: one with `$`, `{` or `}`."""
     if not endpoint_id or set(endpoint_id) & set("${}"):

@@ -16,7 +16,6 @@ from worker.http import answers, body, path, tags
 from worker.http.edge import Edge
 from worker.http.operations import Operation, PageSize, Resource, resource
 from worker.runtime import Runtime
-from worker.wire import bounds
 
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _LIMITS = wire.CampaignLimits(Daily=0, MaximumDuration=60, MessagesPerSecond=50, Total=0)
@@ -106,9 +105,8 @@ async def update_settings(edge: Edge, request: Request) -> Response:
 def _create(runtime: Runtime, content: bytes) -> wire.ApplicationResponse:
     request = wire.decode(content, wire.CreateApplicationRequest)
     wire.storable(request)
-    if not 1 <= len(request.Name) <= bounds.MAX_APPLICATION_NAME:
-        raise wire.BadRequest(f"Name: must have 1 to {bounds.MAX_APPLICATION_NAME} characters")
-    tags.check(request.tags or {})
+    wire.check_application_name(request.Name)
+    wire.check_tags(request.tags or {})
     return _told(store.create_application(runtime.db, request.Name, tags=request.tags))
 
 

@@ -100,7 +100,7 @@ def _update(
     runtime: Runtime, application_id: str, endpoint_id: str, content: bytes, request_id: str
 ) -> None:
     value = wire.decode(content, dict[str, Any])
-    list_values(value)
+    merging.list_values(value)
     request = wire.convert(value, wire.EndpointRequest)
     wire.storable(request)
     _store(runtime, application_id, [(endpoint_id, request)], request_id)
@@ -110,7 +110,7 @@ def _update_batch(runtime: Runtime, application_id: str, content: bytes, request
     value = wire.decode(content, dict[str, Any])
     items = value.get("Item")
     for item in items if isinstance(items, list) else ():
-        list_values(item)
+        merging.list_values(item)
     request = wire.convert(value, wire.EndpointBatchRequest)
     wire.storable(request)
     if not 1 <= len(request.Item) <= bounds.MAX_ENDPOINT_BATCH:
@@ -133,17 +133,6 @@ def _store(
         for endpoint_id, new in updates
     ]
     store.update_endpoints(runtime.db, application_id, named)
-
-
-def list_values(value: Any) -> None:
-    """Have an endpoint's attributes be lists: AWS's HTTP examples write an attribute's one value as
-    a plain string, its SDKs as a list."""
-    user = value.get("User") if isinstance(value, dict) else None
-    for holder, name in ((value, "Attributes"), (user, "UserAttributes")):
-        if isinstance(holder, dict) and isinstance(holder.get(name), dict):
-            holder[name] = {
-                key: [one] if isinstance(one, str) else one for key, one in holder[name].items()
-            }
 
 
 def _get(runtime: Runtime, application_id: str, endpoint_id: str) -> wire.EndpointResponse:

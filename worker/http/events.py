@@ -8,10 +8,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker import app_events, store, wire
+from worker import app_events, merging, store, wire
 from worker.http import answers, body, path
 from worker.http.edge import Edge
-from worker.http.endpoints import list_values
 from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 from worker.wire import bounds
@@ -121,6 +120,6 @@ def _report(
     value = wire.decode(content, dict[str, Any])
     items = value.get("BatchItem")
     for item in items.values() if isinstance(items, dict) else ():
-        list_values(item.get("Endpoint") if isinstance(item, dict) else None)
+        merging.list_values(item.get("Endpoint") if isinstance(item, dict) else None)
     request = wire.convert(value, wire.EventsRequest)
     return app_events.accept(runtime, application_id, request, request_id=request_id)

@@ -49,20 +49,6 @@ def template_arn(name: str, template_type: str) -> str:
     return f"{_ARN}:templates/{name}/{template_type}"
 
 
-def check(tags: Mapping[str, str]) -> None:
-    """`BadRequest` for tags that Pinpoint would not take."""
-    if len(tags) > bounds.MAX_TAGS:
-        raise wire.BadRequest(f"tags: are more than {bounds.MAX_TAGS}")
-    for key, value in tags.items():
-        if not 1 <= len(key) <= bounds.MAX_TAG_KEY or key.lower().startswith("aws:"):
-            raise wire.BadRequest(
-                f"tags: a key must have 1 to {bounds.MAX_TAG_KEY} characters and not "
-                "begin with aws:"
-            )
-        if len(value) > bounds.MAX_TAG_VALUE:
-            raise wire.BadRequest(f"tags: a value has more than {bounds.MAX_TAG_VALUE} characters")
-
-
 async def list_(edge: Edge, request: Request) -> Response:
     """Pinpoint's ListTagsForResource."""
     return answers.json(await edge.run(_list, edge.runtime, _arn(request)))
@@ -98,7 +84,7 @@ def _list(runtime: Runtime, named: re.Match[str]) -> wire.TagsModel:
 def _tag(runtime: Runtime, named: re.Match[str], content: bytes) -> None:
     request = wire.decode(content, wire.TagsModel)
     wire.storable(request)
-    check(request.tags)
+    wire.check_tags(request.tags)
     _change(runtime, named, request.tags, ())
 
 

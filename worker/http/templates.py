@@ -170,7 +170,7 @@ async def list_versions(edge: Edge, request: Request) -> Response:
 def _create(runtime: Runtime, name: str, kind: wire.TemplateType, content: bytes) -> None:
     wire.check_template_name(name)
     document, given = _document(content, kind)
-    tags.check(given)
+    wire.check_tags(given)
     store.create_template(runtime.db, name, kind, document, given)
 
 

@@ -70,7 +70,13 @@ from worker.wire.events import (
     Session,
     WriteEventStream,
 )
-from worker.wire.limits import check, check_users, storable
+from worker.wire.limits import (
+    check,
+    check_application_name,
+    check_tags,
+    check_users,
+    storable,
+)
 from worker.wire.messages import (
     ADMMessage,
     APNSMessage,
@@ -269,6 +275,8 @@ __all__ = [
     "WriteApplicationSettingsRequest",
     "WriteEventStream",
     "check",
+    "check_application_name",
+    "check_tags",
     "check_template",
     "check_template_name",
     "check_users",

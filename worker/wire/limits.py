@@ -4,6 +4,7 @@ content is not here: that is that recipient's result, and the others go out."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -36,6 +37,26 @@ def check_users(request: SendUsersMessageRequest) -> bytes:
     return storable(request)
 
 
+def check_application_name(name: str) -> None:
+    """`BadRequest` for a name that Pinpoint would not give an application."""
+    if not 1 <= len(name) <= bounds.MAX_APPLICATION_NAME:
+        raise BadRequest(f"Name: must have 1 to {bounds.MAX_APPLICATION_NAME} characters")
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """`BadRequest` for tags that Pinpoint would not take."""
+    if len(tags) > bounds.MAX_TAGS:
+        raise BadRequest(f"tags: are more than {bounds.MAX_TAGS}")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= bounds.MAX_TAG_KEY or key.lower().startswith("aws:"):
+            raise BadRequest(
+                f"tags: a key must have 1 to {bounds.MAX_TAG_KEY} characters and not begin "
+                "with aws:"
+            )
+        if len(value) > bounds.MAX_TAG_VALUE:
+            raise BadRequest(f"tags: a value has more than {bounds.MAX_TAG_VALUE} characters")
+
+
 def storable(request: msgspec.Struct) -> bytes:
     """The request as JSON, or `BadRequest` that names the member with a text that is no text.
 
@@ -45,7 +66,7 @@ def storable(request: msgspec.Struct) -> bytes:
         body = msgspec.json.encode(request)
     except UnicodeEncodeError:
         raise BadRequest(f"{_where(request, _is_lone_surrogate)}: is not valid Unicode") from None
-    if _NUL.search(body):
+    if b"\\u0000" in body and _NUL.search(body):  # the pattern is slow, and almost never needed
         raise BadRequest(f"{_where(request, lambda text: chr(0) in text)}: contains NUL")
     return body
 
