@@ -4,9 +4,11 @@ A request is accepted once `save` returns. From then on its rows belong to whoev
 `worker.store.deliveries` for the rules.
 """
 
+from worker.store.adoption import SavedEndpoint, adopt_endpoints
 from worker.store.applications import (
     Application,
     ApplicationSettings,
+    adopt_application,
     application_page,
     application_settings,
     applications,
@@ -20,6 +22,7 @@ from worker.store.applications import (
 from worker.store.channels import (
     Channel,
     Provider,
+    adopt_channel,
     change_channel,
     channel_types,
     channels,
@@ -55,6 +58,7 @@ from worker.store.deliveries import (
 )
 from worker.store.directory import (
     add_opt_out,
+    add_opt_outs,
     endpoints,
     move_address,
     opt_outs,
@@ -111,6 +115,7 @@ from worker.store.tables import State, metadata
 from worker.store.templates import (
     TemplateVersion,
     activate_template,
+    adopt_template,
     change_template_tags,
     create_template,
     delete_template,
@@ -141,6 +146,7 @@ __all__ = [
     "Request",
     "Result",
     "Ring",
+    "SavedEndpoint",
     "Settled",
     "State",
     "Tell",
@@ -152,6 +158,11 @@ __all__ = [
     "activate_template",
     "add_events",
     "add_opt_out",
+    "add_opt_outs",
+    "adopt_application",
+    "adopt_channel",
+    "adopt_endpoints",
+    "adopt_template",
     "application_of",
     "application_page",
     "application_settings",

@@ -49,6 +49,42 @@ def create_application(
     return replace(new, created_at=created)
 
 
+def adopt_application(
+    db: Database,
+    saved: Application,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    dry_run: bool = False,
+) -> bool:
+    """Take over an application that another system had, and say whether there was anything to take.
+    One that is there keeps its name, tags and settings, and gets those that it lacks."""
+    with db.writing(dry_run=dry_run) as connection:
+        found = connection.execute(
+            select(application).where(_is(saved.id)).with_for_update()
+        ).first()
+        if found is None:
+            if not dry_run:
+                connection.execute(
+                    insert(application).values(
+                        id=saved.id,
+                        name=saved.name,
+                        tags=dict(saved.tags),
+                        created_at=saved.created_at or db.after(0),
+                        settings=dict(settings) if settings else None,
+                        settings_modified_at=db.after(0) if settings else None,
+                    )
+                )
+            return True
+        lacking: dict[str, Any] = {}
+        if saved.tags.keys() - found.tags.keys():
+            lacking["tags"] = {**saved.tags, **found.tags}
+        if settings and found.settings is None:
+            lacking |= {"settings": dict(settings), "settings_modified_at": db.after(0)}
+        if lacking and not dry_run:
+            connection.execute(update(application).where(_is(saved.id)).values(lacking))
+        return bool(lacking)
+
+
 def applications(db: Database) -> list[Application]:
     """Every application, by name."""
     with db.reading() as connection:

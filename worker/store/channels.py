@@ -93,6 +93,39 @@ def change_channel(
     _change(db, application_id, channel_type, change, enabled=enabled, details=details)
 
 
+def adopt_channel(
+    db: Database, application_id: str, saved: Channel, *, dry_run: bool = False
+) -> bool:
+    """Take over a channel that another system had, and say whether there was anything to take. One
+    that is there stays as it is, and gets those details that it lacks. `ValueError` if there is no
+    key to seal its providers with."""
+    where = _is(application_id, saved.channel_type)
+    with db.writing(dry_run=dry_run) as connection:
+        found = connection.execute(select(channel).where(*where).with_for_update()).first()
+        if found is not None:
+            lacking = saved.details.keys() - found.details.keys()
+            if lacking and not dry_run:
+                details = {**saved.details, **found.details}
+                connection.execute(update(channel).where(*where).values(details=details))
+            return bool(lacking)
+        if not dry_run:
+            place = _place(application_id, saved.channel_type)
+            connection.execute(
+                insert(channel).values(
+                    application_id=application_id,
+                    channel_type=saved.channel_type,
+                    providers=db.vault.seal(msgspec.json.encode(saved.providers), place=place),
+                    provider_count=len(saved.providers),
+                    details=dict(saved.details),
+                    enabled=saved.enabled,
+                    version=saved.version,
+                    created_at=saved.created_at or db.after(0),
+                    modified_at=saved.modified_at or db.after(0),
+                )
+            )
+    return True
+
+
 def delete_channel(db: Database, application_id: str, channel_type: str) -> bool:
     """Delete a channel with its providers; says whether there was one."""
     statement = delete(channel).where(*_is(application_id, channel_type))

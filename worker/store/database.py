@@ -64,6 +64,13 @@ class Database:
         with self.engine.connect().execution_options(sendpoint_read_only=True) as connection:
             yield connection
 
+    @contextlib.contextmanager
+    def writing(self, *, dry_run: bool = False) -> Iterator[Connection]:
+        """A transaction to write in. With `dry_run` it is one to read in, for whoever only wants to
+        know what would be written."""
+        with self.reading() if dry_run else self.engine.begin() as connection:
+            yield connection
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()

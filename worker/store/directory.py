@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Text, select, update
+from sqlalchemy import Row, Text, select, tuple_, update
 
 from worker import wire
 from worker.store import clock, database
@@ -63,6 +63,35 @@ def add_opt_out(db: Database, application_id: str, channel_type: str, address: s
     _upsert(db, opt_out, key, {"created_at": db.after(0)}, None)
 
 
+def add_opt_outs(
+    db: Database,
+    application_id: str,
+    addresses: Sequence[tuple[str, str, datetime | None]],
+    *,
+    dry_run: bool = False,
+) -> set[tuple[str, str]]:
+    """The same for many (channel type, address, since when) at once; None is now. Says which of
+    them, as (channel type, address), were not on the list yet."""
+    known = opt_outs(db, application_id, [(kind, address) for kind, address, _ in addresses])
+    new = {(kind, one): since for kind, one, since in addresses if (kind, one) not in known}
+    if new and not dry_run:
+        with db.engine.begin() as connection:
+            now = connection.execute(select(db.after(0))).scalar_one()
+            connection.execute(
+                database.insert(db, opt_out).on_conflict_do_nothing(),
+                [
+                    {
+                        "application_id": application_id,
+                        "channel_type": kind,
+                        "address": address,
+                        "created_at": since or now,
+                    }
+                    for (kind, address), since in sorted(new.items(), key=lambda one: one[0])
+                ],
+            )
+    return set(new)
+
+
 def opt_outs(
     db: Database, application_id: str, addresses: Collection[tuple[str, str]]
 ) -> set[tuple[str, str]]:
@@ -70,10 +99,12 @@ def opt_outs(
     if not addresses:
         return set()
     asked = database.given(db, channel_type=Text(), address=Text()).c
+    # IN and not a join: SQLite would go through all opt-outs of the application instead.
     statement = select(opt_out.c.channel_type, opt_out.c.address).where(
         opt_out.c.application_id == application_id,
-        opt_out.c.channel_type == asked.channel_type,
-        opt_out.c.address == asked.address,
+        tuple_(opt_out.c.channel_type, opt_out.c.address).in_(
+            select(asked.channel_type, asked.address)
+        ),
     )
     rows = [{"channel_type": channel, "address": address} for channel, address in addresses]
     with db.reading() as connection:
@@ -125,8 +156,12 @@ def _at(application_id: str, channel_type: str, address: str) -> tuple[Any, Any,
     )
 
 
-def endpoint_values(endpoint_id: str, new: wire.EndpointRequest) -> dict[str, Any]:
-    """What the caller says of an endpoint, as its row has it."""
+def endpoint_values(
+    endpoint_id: str, new: wire.EndpointRequest, *, cohort_id: str | None = None
+) -> dict[str, Any]:
+    """What the caller says of an endpoint, as its row has it, and the cohort that it had before it
+    came here."""
+    cohort = {} if cohort_id is None else {"CohortId": cohort_id}
     return {
         "endpoint_id": endpoint_id,
         "channel_type": new.ChannelType,
@@ -138,12 +173,14 @@ def endpoint_values(endpoint_id: str, new: wire.EndpointRequest) -> dict[str, An
             name: value
             for name in _DESCRIBING
             if (value := msgspec.to_builtins(getattr(new, name))) is not None
-        },
+        }
+        | cohort,
     }
 
 
 def as_endpoint(one: Row[Any]) -> wire.EndpointResponse:
-    """A row as Pinpoint tells it. The CohortId is one of 100 and stays with the endpoint's id."""
+    """A row as Pinpoint tells it. The CohortId is one of 100: the one that the endpoint came with,
+    else one that stays with its id."""
     return msgspec.convert(
         {
             "Address": one.address,

@@ -21,7 +21,7 @@ from worker.store.tables import application, endpoint
 MAX_PER_USER = 15  # Pinpoint
 
 _PAGE = 500
-_MAKE_ROOM = {"ADM", "APNS", "APNS_VOIP", "APNS_VOIP_SANDBOX", "BAIDU", "GCM"}
+MAKE_ROOM = {"ADM", "APNS", "APNS_VOIP", "APNS_VOIP_SANDBOX", "BAIDU", "GCM"}
 """Pinpoint: the types of which a 16th endpoint takes the place of the oldest. APNS_SANDBOX is not
 among them."""
 
@@ -34,7 +34,7 @@ def update_endpoints(
     Raises `NotFound` for an unknown application and `BadRequest` for what breaks a limit.
     """
     with db.engine.begin() as connection:
-        _lock(connection, application_id)
+        lock(connection, application_id)
         for endpoint_id, new in updates:
             _update(db, connection, application_id, endpoint_id, new)
 
@@ -83,7 +83,7 @@ def remove_attributes(
     after = ""
     while True:
         with db.engine.begin() as connection:
-            _lock(connection, application_id)
+            lock(connection, application_id)
             page = connection.execute(
                 select(endpoint.c.endpoint_key, endpoint.c.attributes)
                 .where(endpoint.c.application_id == application_id)
@@ -102,7 +102,8 @@ def remove_attributes(
         after = page[-1].endpoint_key
 
 
-def _lock(connection: Connection, application_id: str) -> None:
+def lock(connection: Connection, application_id: str) -> None:
+    """Let nobody else register in the application until the transaction ends. Raises `NotFound`."""
     # "No key": rows that refer to the application may still be added by others.
     found = connection.execute(
         select(application.c.id)
@@ -126,8 +127,9 @@ def _update(
     user_id = merged.User.UserId if merged.User else None
     if user_id is not None and (row is None or row.user_id != user_id):
         _make_room(connection, application_id, user_id, merged.ChannelType)
+    cohort_id = None if row is None else row.attributes.get("CohortId")
     values = {
-        **directory.endpoint_values(endpoint_id, merged),
+        **directory.endpoint_values(endpoint_id, merged, cohort_id=cohort_id),
         "effective_at": db.after(0),
     }
     if row is None:
@@ -161,10 +163,10 @@ def _make_room(
     ).all()
     if len(rows) < MAX_PER_USER:
         return
-    pushes = [one for one in rows if one.channel_type in _MAKE_ROOM]
-    if channel_type not in _MAKE_ROOM or not pushes:
+    pushes = [one for one in rows if one.channel_type in MAKE_ROOM]
+    if channel_type not in MAKE_ROOM or not pushes:
         raise wire.BadRequest(f"Exceeded maximum endpoint per user count {MAX_PER_USER}")
-    oldest = min(pushes, key=_effective)
+    oldest = min(pushes, key=effective)
     user = {name: one for name, one in oldest.attributes["User"].items() if name != "UserId"}
     connection.execute(
         update(endpoint)
@@ -177,7 +179,7 @@ def _make_room(
     )
 
 
-def _effective(one: Row[Any]) -> datetime:
+def effective(one: Row[Any]) -> datetime:
     """The EffectiveDate that is shown: the caller's own, if it gave one."""
     given = one.attributes.get("EffectiveDate")
     if given is None:
@@ -188,7 +190,7 @@ def _effective(one: Row[Any]) -> datetime:
 
 def _delete(db: Database, application_id: str, which: Any) -> list[wire.EndpointResponse]:
     with db.engine.begin() as connection:
-        _lock(connection, application_id)
+        lock(connection, application_id)
         deleted = connection.execute(
             delete(endpoint)
             .where(endpoint.c.application_id == application_id, which)

@@ -46,9 +46,7 @@ def create_template(
     name and type, or as many as there may be."""
     try:
         with db.engine.begin() as connection:
-            count = connection.execute(select(func.count()).select_from(template)).scalar_one()
-            if count >= MAX_TEMPLATES:
-                raise wire.BadRequest(f"There can be at most {MAX_TEMPLATES} templates")
+            _check_room(connection, None)
             connection.execute(
                 insert(template).values(
                     name=name,
@@ -80,9 +78,9 @@ def update_template(
     """
     with db.engine.begin() as connection:
         found = _locked(connection, name, template_type)
-        newest, count = connection.execute(
-            select(func.max(_version.version), func.count()).where(*_of(name, template_type))
-        ).one()
+        newest = connection.execute(
+            select(func.max(_version.version)).where(*_of(name, template_type))
+        ).scalar()
         if latest is not None and latest != newest:
             raise wire.BadRequest(f"Version: {latest} is not the latest version")
         if not as_new:
@@ -92,8 +90,7 @@ def update_template(
                 .values(document=document, modified_at=db.after(0))
             )
             return
-        if count >= MAX_VERSIONS:
-            raise wire.BadRequest(f"A template can have at most {MAX_VERSIONS} versions")
+        _check_room(connection, _of(name, template_type))
         version = found.last_version + 1
         _change(connection, name, template_type, last_version=version)
         _add(db, connection, name, template_type, version, document)
@@ -110,6 +107,71 @@ def activate_template(db: Database, name: str, template_type: str, version: int 
         if existing is None:
             raise wire.NotFound("Resource not found")
         _change(connection, name, template_type, active_version=existing)
+
+
+def adopt_template(
+    db: Database, saved: TemplateVersion, *, active: bool, dry_run: bool = False
+) -> bool:
+    """Take over a version of a template that another system had, and say whether there was anything
+    to take: one that is there stays, unless the other was written later.
+
+    The version that is taken over as the `active` one becomes it; else the template's active
+    version stays, so that what was activated here since is not undone. Raises `BadRequest` if there
+    are as many templates or versions as there may be.
+    """
+    place = _of(saved.name, saved.type)
+    with db.writing(dry_run=dry_run) as connection:
+        whole = connection.execute(
+            select(template)
+            .where(_one.name == saved.name, _one.type == saved.type)
+            .with_for_update()
+        ).first()
+        found = connection.execute(
+            select(template_version).where(*place, _version.version == saved.version)
+        ).first()
+        if found is not None:
+            if saved.document == found.document or saved.modified_at <= found.modified_at:
+                return False
+            if not dry_run:
+                connection.execute(
+                    update(template_version)
+                    .where(*place, _version.version == saved.version)
+                    .values(document=saved.document, modified_at=saved.modified_at)
+                )
+            return True
+        _check_room(connection, None if whole is None else place)
+        if dry_run:
+            return True
+        if whole is None:
+            connection.execute(
+                insert(template).values(
+                    name=saved.name,
+                    type=saved.type,
+                    active_version=saved.version,
+                    last_version=saved.version,
+                    tags=dict(saved.tags),
+                    created_at=saved.created_at,
+                )
+            )
+        else:
+            _change(
+                connection,
+                saved.name,
+                saved.type,
+                last_version=max(whole.last_version, saved.version),
+                active_version=saved.version if active else whole.active_version,
+            )
+        connection.execute(
+            insert(template_version).values(
+                name=saved.name,
+                type=saved.type,
+                version=saved.version,
+                document=saved.document,
+                created_at=saved.created_at,
+                modified_at=saved.modified_at,
+            )
+        )
+    return True
 
 
 def delete_template(
@@ -212,6 +274,18 @@ def _locked(connection: Connection, name: str, template_type: str) -> Row[Any]:
     if found is None:
         raise wire.NotFound("Resource not found")
     return found
+
+
+def _check_room(connection: Connection, template_: tuple[Any, Any] | None) -> None:
+    """`BadRequest` if there can be no further version of a template, or no further template."""
+    if template_ is None:
+        count = connection.execute(select(func.count()).select_from(template)).scalar_one()
+        if count >= MAX_TEMPLATES:
+            raise wire.BadRequest(f"There can be at most {MAX_TEMPLATES} templates")
+        return
+    statement = select(func.count()).select_from(template_version).where(*template_)
+    if connection.execute(statement).scalar_one() >= MAX_VERSIONS:
+        raise wire.BadRequest(f"A template can have at most {MAX_VERSIONS} versions")
 
 
 def _of(name: str, template_type: str) -> tuple[Any, Any]:
