@@ -28,6 +28,7 @@ def test_version(sendpoint):
         "results",
         "sweep",
         "check",
+        "import-from-pinpoint",
         "providers",
     ],
 )

@@ -12,6 +12,7 @@ from worker.cli import (
     channels,
     check,
     database,
+    importing,
     keys,
     messages,
     openapi,
@@ -64,5 +65,6 @@ for command in (
     processes.sweep,
     check.check,
     openapi.openapi,
+    importing.import_from_pinpoint,
 ):
     main.add_command(command)
