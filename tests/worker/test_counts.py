@@ -1,0 +1,150 @@
+"""What 100 recipients cost, in things that do not depend on the machine: statements, transactions,
+commands and rings. Whoever makes one of these grow with the recipients has made everything slow."""
+
+import asyncio
+import contextlib
+from collections import Counter
+
+import pytest
+import redis
+from sqlalchemy import event, select, update
+
+from tests.worker.flow import Backend
+from worker import dispatch, rings, sweeping
+from worker.store import tables
+
+COUNT = 100
+
+
+@contextlib.contextmanager
+def counting(db):
+    """The statements that a database is sent and the transactions that it commits, in the block."""
+    counts = Counter()
+
+    def statement(_connection, _cursor, sql, *_):
+        if not sql.startswith("BEGIN"):
+            counts["statements"] += 1
+
+    def commit(_):
+        counts["transactions"] += 1
+
+    event.listen(db.engine, "before_cursor_execute", statement)
+    event.listen(db.engine, "commit", commit)
+    try:
+        yield counts
+    finally:
+        event.remove(db.engine, "before_cursor_execute", statement)
+        event.remove(db.engine, "commit", commit)
+
+
+@contextlib.contextmanager
+def commands(redis_url):
+    """The commands that Redis is sent in the block, less those that open a connection and this
+    question."""
+    counts = Counter()
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        yield counts
+        calls = client.info("commandstats")
+    for name, one in calls.items():
+        command = name.removeprefix("cmdstat_").partition("|")[0]
+        if command not in {"client", "config", "hello", "info", "ping", "select"}:
+            counts[command] += one["calls"]
+
+
+@pytest.fixture
+def backend(database_url, redis_url):
+    backend = Backend(database_url)
+    backend.runtime.rings = rings.Rings(redis_url)
+    # What is done once in a while, such as reading the request's channels, was done before.
+    backend.accept(*recipients(1))
+    yield backend
+    backend.close()
+
+
+def recipients(count):
+    return [f"https://example.com/{number}" for number in range(count)]
+
+
+def waiting(backend, request_id):
+    row = tables.message_result.c
+    with backend.runtime.db.reading() as connection:
+        return (
+            connection.execute(select(row.id).where(row.request_id == request_id)).scalars().all()
+        )
+
+
+def deliver(backend, ids):
+    async def all_of_them():
+        await asyncio.gather(*(dispatch.deliver(backend.runtime, one) for one in ids))
+
+    asyncio.run(all_of_them())
+
+
+def test_accepting_100_takes_as_many_statements_and_commands_as_accepting_2(backend, redis_url):
+    seen = {}
+    for count in (2, COUNT):
+        with counting(backend.runtime.db) as sql, commands(redis_url) as sent:
+            backend.accept(*recipients(count))
+        seen[count] = sql, sent
+    sql, sent = seen[COUNT]
+    assert sql == seen[2][0]
+    assert sql["statements"] <= 4
+    assert sql["transactions"] == 1
+    assert sent["lpush"] == 1
+    assert sent.total() <= 2, sent
+
+
+def test_accepting_a_hundred_rings_a_hundred_times_each_ring_small(backend, redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        backend.accept(*recipients(COUNT))
+        queued = client.lrange("sendpoint.custom", 0, -1)
+    assert len(queued) == COUNT
+    assert max(map(len, queued)) < 700, "a ring carries an id and nothing that grows"
+
+
+def test_delivering_100_takes_a_claim_a_look_and_a_few_records(backend, redis_url):
+    ids = waiting(backend, backend.accept(*recipients(COUNT)))
+    with counting(backend.runtime.db) as sql, commands(redis_url) as sent:
+        deliver(backend, ids)
+    assert len(backend.adapter.sent) == COUNT
+    # A claim; the request's text; its application's event stream; the results.
+    assert sql["statements"] <= 5
+    assert sql["transactions"] <= 4
+    assert sent.total() == 0, "delivering asks Redis nothing"
+
+
+def test_a_second_ring_for_100_costs_one_claim_that_finds_nothing(backend):
+    ids = waiting(backend, backend.accept(*recipients(COUNT)))
+    deliver(backend, ids)
+    with counting(backend.runtime.db) as sql:
+        deliver(backend, ids)
+    assert sql["statements"] == 1
+    assert len(backend.adapter.sent) == COUNT
+
+
+def test_feeding_a_queue_costs_the_same_for_a_window_as_for_a_row(backend, redis_url):
+    """Once for what waits, once for each application that has something on a lane."""
+    with redis.Redis.from_url(redis_url) as client:
+        seen = {}
+        for count in (2, COUNT):
+            backend.accept(*recipients(count))
+            client.flushdb()  # the rings are lost
+            overdue(backend)
+            with counting(backend.runtime.db) as sql, commands(redis_url) as sent:
+                fed = sweeping.feed(backend.runtime)
+            assert fed.rung >= count
+            seen[count] = sql, sent
+    assert seen[2] == seen[COUNT]
+    sql, sent = seen[COUNT]
+    assert sql["statements"] <= 3
+    assert sent["lpush"] == 1
+    assert sent.total() <= 5, sent
+
+
+def overdue(backend):
+    """Have every row that waits be due for another ring."""
+    row = tables.message_result.c
+    with backend.runtime.db.engine.begin() as connection:
+        connection.execute(update(tables.message_result).values(ring_at=row.due_at))
