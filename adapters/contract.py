@@ -112,6 +112,7 @@ class Adapter(Protocol):
       many seconds; what is wrong, in one line that says what to do, or None;
     * `async find(delivery) -> Outcome | None`: ask the provider what became of a message that may
       have been sent; None if it does not know;
+    * `sender: str | None`: who messages are from that name no sender themselves;
     * `expires_at: datetime | None`: when a certificate or key among the settings ends.
     """
 

@@ -82,6 +82,7 @@ class Smtp:
             unsubscribe=unsubscribe.unsubscribe(unsubscribe_url, unsubscribe_mailto),
             signer=_signer(dkim_domain, dkim_selector, dkim_private_key),
         )
+        self.sender = from_address
         smtp_options.check_pool(connections, messages_per_connection, idle_seconds)
         self._pool = Pool(
             self._relay,

@@ -69,6 +69,7 @@ class TwilioSms:
         if validity_seconds is not None and not 1 <= validity_seconds <= _LONGEST_VALIDITY:
             raise ValueError("validity_seconds must be from 1 to 36,000")
         self._sender = _channels_sender(origination_number, sender_id, messaging_service_sid)
+        self.sender = next(iter(self._sender.values()), None)
         self._country = twilio_account.checked_country(default_country)
         self._callback = twilio_account.callback(status_callback)
         self._validity = validity_seconds

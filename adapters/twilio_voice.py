@@ -63,7 +63,7 @@ class TwilioVoice:
             raise ValueError("ring_seconds must be from 1 to 600")
         if origination_number and twilio_account.e164(origination_number) is None:
             raise ValueError("origination_number must be a number with its country code")
-        self._number = origination_number
+        self._number = self.sender = origination_number
         self._ring = ring_seconds
         self._country = twilio_account.checked_country(default_country)
         self._callback = twilio_account.callback(status_callback)

@@ -25,7 +25,7 @@ from adapters.contract import (
     temporary,
 )
 from adapters.messages import Message, Sms
-from worker import events, plan, render, retry, store, wire
+from worker import events, limits, plan, render, retry, store, turns, wire
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """No provider takes messages now; ask again in so many seconds."""
+    """No provider takes messages now, or a limit lets no more through; ask again in so many
+    seconds."""
 
     seconds: float
 
@@ -61,6 +62,7 @@ async def attempt(runtime: Runtime, claimed: store.Claimed) -> Attempt | Held | 
     try:
         message, code = await _render(runtime, claimed)
         channels = await _channels(runtime, claimed.application_id)
+        found = await turns.current(runtime)
     except render.Unrenderable as error:
         return Attempt(permanent(error.code, error.text, fault=Fault.MESSAGE))
     except store.Unavailable:
@@ -74,7 +76,7 @@ async def attempt(runtime: Runtime, claimed: store.Claimed) -> Attempt | Held | 
     channel = channels.get(claimed.channel_type)
     if channel is None:
         return Attempt(plan.not_enabled(claimed.channel_type, claimed.application_id))
-    came_to = await _by_some_provider(runtime, claimed, channel.providers, message)
+    came_to = await _by_some_provider(runtime, claimed, channel.providers, message, found)
     return came_to if code is None else _without(code, came_to)
 
 
@@ -83,6 +85,7 @@ async def _by_some_provider(
     claimed: store.Claimed,
     providers: Sequence[store.Provider],
     message: Message,
+    found: limits.Limits,
 ) -> Attempt | Held | Lost:
     chosen = _choose(runtime, claimed, providers)
     if not isinstance(chosen, store.Provider):
@@ -100,6 +103,9 @@ async def _by_some_provider(
         )
         outcome = _WRONG_SETTINGS
     else:
+        wait = await turns.take(runtime, claimed, chosen, adapter, message, found)
+        if wait > 0:
+            return Held(wait)
         if len(providers) > 1 and claimed.provider != chosen.name:
             assignment = store.Assignment(claimed.id, claimed.lease_token, chosen.name)
             try:

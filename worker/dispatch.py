@@ -31,9 +31,8 @@ async def deliver(runtime: Runtime, message_id: UUID) -> None:
         return  # the sweep rings again
     if claimed is None:
         return
-    wait = await runtime.throttle.hold(claimed)
-    if wait > 0 or runtime.draining:
-        await _postpone(runtime, claimed, wait)
+    if runtime.draining:
+        await _postpone(runtime, claimed, 0.0)
         return
     started = time.monotonic()
     came_to = await attempt.attempt(runtime, claimed)

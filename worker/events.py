@@ -9,7 +9,7 @@ import logging
 from uuid import UUID
 
 from adapters.contract import Fault, Outcome
-from worker import retry, store
+from worker import limits, retry, store
 
 _log = logging.getLogger("sendpoint")
 
@@ -48,6 +48,21 @@ def attempted(
         seconds,
         _next(decision, recorded=recorded),
     )
+
+
+def held(claimed: store.Claimed, limit: limits.Limit, *, seconds: float) -> None:
+    """A limit lets a message through only later."""
+    if _log.isEnabledFor(logging.INFO):
+        # What a limit is for may name a sender.
+        _log.info(
+            "held message=%s request=%s channel=%s limit=%s of=%s seconds=%.3f",
+            claimed.id,
+            claimed.request_id,
+            claimed.channel_type,
+            limit.what.partition(":")[0],
+            limit.owner,
+            seconds,
+        )
 
 
 def paused(claimed: store.Claimed, provider: str, outcome: Outcome, *, seconds: float) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -18,16 +19,18 @@ from worker import (
     breaker,
     channels,
     lifecycle,
+    limits,
     plan,
+    rates,
     render,
     retry,
     sinks,
     store,
-    throttle,
     wire,
 )
 from worker.rings import Rings
 from worker.settings import Settings
+from worker.throttle import Ask, Limiter, Turn, limiter
 
 _log = logging.getLogger(__name__)
 _FRESH = 3.0  # seconds for which an event stream that was read is not read again
@@ -41,20 +44,26 @@ class Runtime:
     settings: Settings
     db: store.Database
     rings: Rings
-    throttle: throttle.Throttle = field(default_factory=throttle.Unlimited)
+    throttle: Limiter = field(default_factory=Limiter)
     policy: retry.Policy = field(default_factory=retry.Policy)
     rng: random.Random = field(default_factory=random.SystemRandom)
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     draining: bool = False
     """The worker is stopping: nothing new is claimed, and its rings go to `unanswered`."""
     unanswered: list[UUID] = field(default_factory=list)
     queues: Collection[str] = plan.QUEUES
     """The queues that this process delivers from."""
+    at_the_door: int = 0
+    """Messages that ask for their turn or wait for one that they have."""
 
     def __post_init__(self) -> None:
         # One thread for each kind of call: a slow claim must not keep results from being written.
         self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="sendpoint-db")
+        # Its own: while Redis hangs, nothing else waits for it.
+        self._counting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sendpoint-limits")
         self.channels = channels.Channels(self.db, self.settings)
+        self.rates = rates.Rates(self.db)
         self.breakers = breaker.Breakers(self.clock)
         self.guard = lifecycle.Guard()
         self.claims = batch.Batch(self._claim, self.executor, gather=0.002)
@@ -64,6 +73,8 @@ class Runtime:
         self.requests = batch.Batch(self._requests, self.executor)
         self.codes = batch.Batch(self._codes, self.executor)
         self.sent_codes = batch.Batch(self._erase_codes, self.executor)
+        self.limits = batch.Batch(self._limits, self.executor)
+        self.turns = batch.Batch(self._turns, self._counting)
         self.name = uuid4().hex
         self.sink = sinks.build(self.settings.events, self.settings.events_secret)
         self._streams = batch.Batch(self._read_streams, self.executor)
@@ -73,6 +84,8 @@ class Runtime:
     def close(self) -> None:
         """Close what was opened here. The adapters are closed on their loop, by who runs it."""
         self.executor.shutdown(wait=True)
+        self._counting.shutdown(wait=True)
+        self.throttle.close()
         self.rings.close()
         self.db.close()
 
@@ -116,6 +129,12 @@ class Runtime:
         while len(self._decoded) > 1000:
             self._decoded.popitem(last=False)
         return found
+
+    def _limits(self, asked: Sequence[None]) -> Sequence[limits.Limits]:
+        return [self.rates.current()] * len(asked)
+
+    def _turns(self, asks: Sequence[Ask]) -> Sequence[Turn]:
+        return self.throttle.ask(asks)
 
     def _codes(self, request_ids: Sequence[UUID]) -> Sequence[str | None]:
         """The requests' one-time codes, sealed as they are stored; None for one that is not to be
@@ -161,6 +180,7 @@ def open_runtime(settings: Settings) -> Runtime:
         settings=settings,
         db=store.connect(settings.database_url, vault=settings.vault()),
         rings=Rings(settings.broker_url),
+        throttle=limiter(settings.broker_url),
         policy=retry.Policy(
             max_attempts=settings.max_attempts,
             backoff_base=settings.backoff_base,

@@ -20,7 +20,17 @@ from uuid import UUID
 from celery import Celery, signals
 from kombu import Queue
 
-from worker import canary, dispatch, forwarding, plan, rings, runtime, store, sweeping
+from worker import (
+    canary,
+    dispatch,
+    forwarding,
+    plan,
+    presence,
+    rings,
+    runtime,
+    store,
+    sweeping,
+)
 from worker import settings as settings_
 from worker.canary import Canary
 from worker.pool import LoopPool
@@ -47,6 +57,9 @@ class DeliveryPool(LoopPool):
         )
         self._forwarding = asyncio.run_coroutine_threadsafe(
             forwarding.keep_forwarding(self.runtime), self.loop.asyncio
+        )
+        self._present = asyncio.run_coroutine_threadsafe(
+            presence.keep_present(self.runtime), self.loop.asyncio
         )
         for own in (one for one in taken if one.startswith(canary.QUEUE_PREFIX)):
             self.canary = Canary(
@@ -80,6 +93,8 @@ class DeliveryPool(LoopPool):
             store.unring(self.runtime.db, self.runtime.unanswered)
         except store.Unavailable:
             _log.warning("%d rings are left to the sweep", len(self.runtime.unanswered))
+        self._present.cancel()
+        presence.end(self.runtime)
 
     def _start_anew(self) -> None:
         """Become a new worker in the same process, so that no supervisor is needed. Celery's own
@@ -97,6 +112,7 @@ class DeliveryPool(LoopPool):
         """Stop at once. What was in flight is taken back when its lease runs out."""
         self._sweeping.cancel()
         self._forwarding.cancel()
+        self._present.cancel()
         super().on_stop()
 
 

@@ -11,7 +11,19 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 
 from adapters.contract import ChannelType, successful
-from worker import dispatch, intake, retry, runtime, settings, store, sweeping, vault, wire
+from worker import (
+    dispatch,
+    intake,
+    limits,
+    retry,
+    runtime,
+    settings,
+    store,
+    sweeping,
+    throttle,
+    vault,
+    wire,
+)
 from worker.store import tables
 
 
@@ -123,6 +135,8 @@ class Backend:
             policy=retry.Policy(max_attempts=config.max_attempts),
             rng=random.Random(1),
             clock=lambda: self.clock().timestamp(),
+            throttle=throttle.Limiter(alone=throttle.Alone(self._microseconds)),
+            sleep=self._sleep,
         )
         self.channels = self.runtime.channels = Channels(self.adapter)
         store.upgrade(self.runtime.db)
@@ -131,6 +145,21 @@ class Backend:
 
     def close(self):
         self.runtime.close()
+
+    def limit(self, what, rate, *, owner=None, burst=None):
+        """Set a limit of the application's, which is seen at once."""
+        what, rate = limits.what(what), limits.rate(rate)
+        burst = burst or limits.default_burst(what, rate)
+        store.set_limit(self.runtime.db, owner or self.application, what, rate, burst)
+        self.runtime.rates.forget()
+
+    def _microseconds(self):
+        return round(self.clock().timestamp() * throttle.SECOND)
+
+    async def _sleep(self, seconds):
+        until = self.clock() + timedelta(seconds=seconds)
+        await asyncio.sleep(0)  # the others of the batch look at the clock first
+        self.clock.time = max(self.clock.time, until)
 
     def accept(self, *addresses, channel="CUSTOM", key=None, caller="", **members):
         request = {

@@ -38,6 +38,7 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
         yield "events", *_found(functools.partial(asyncio.run, _sink(held.sink)))
     if database[0] == _WRONG:
         return
+    yield "limits", *_limits(held)
     for application in store.applications(held.db):
         if held.sink is None and store.find_event_stream(held.db, application.id) is not None:
             yield f"events of {application.name}", _WRONG, _NOWHERE
@@ -46,6 +47,20 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
                 found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
                 what = f"{name} of {application.name} ({provider.name}: {provider.adapter})"
                 yield what, *found
+
+
+def _limits(held: Runtime) -> tuple[str, str]:
+    """Whether what counts the limits does so, and who does it."""
+    number = len(store.limits(held.db))
+    result, why = _found(held.throttle.probe)
+    if result == _WRONG:
+        return result, why
+    if not number:
+        return _OK, "None are set"
+    return (
+        _OK,
+        f"{number} set, counted {'in Redis' if held.throttle.is_shared else 'by each worker'}",
+    )
 
 
 def _found(attempt: Callable[[], object]) -> tuple[str, str]:

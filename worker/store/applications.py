@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, insert, select, update
 
 from worker.store import tags as tags_
 from worker.store.database import Database
-from worker.store.tables import application
+from worker.store.tables import application, rate_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,13 @@ def has_application(db: Database, application_id: str) -> bool:
 
 
 def delete_application(db: Database, application_id: str) -> Application | None:
-    """Delete an application with its channels, endpoints and opt-outs, and say what it was. Its
-    requests and what became of them stay; messages that wait find no channel any more."""
+    """Delete an application with its channels, endpoints, opt-outs and limits, and say what it was.
+    Its requests and what became of them stay; messages that wait find no channel any more."""
     with db.engine.begin() as connection:
         found = connection.execute(
             delete(application).where(_is(application_id)).returning(application)
         ).first()
+        connection.execute(delete(rate_limit).where(rate_limit.c.owner == application_id))
     return None if found is None else _application(found)
 
 

@@ -78,6 +78,8 @@ class Claimed:
     attempt: int
     lease_token: int
     created_at: datetime
+    due_at: datetime
+    """Since when it may be sent: later than it was created, if it had to wait."""
     expires_at: datetime
     claimed_at: datetime
     held_until: float
@@ -444,6 +446,7 @@ def _claim(db: Database, lease: float) -> Executable:
             row.attempt,
             row.lease_token,
             row.created_at,
+            row.due_at,
             row.expires_at,
             now.label("claimed_at"),
         )

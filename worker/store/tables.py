@@ -28,6 +28,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -115,6 +116,26 @@ access_key = Table(
     Column("scope", JSON, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("created_at", Utc, nullable=False),
+)
+
+rate_limit = Table(
+    "rate_limit",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner", String(32), nullable=False),  # an application, an access key, or * for all
+    Column("what", Text, nullable=False),
+    Column("count", Integer),  # null, as the seconds, of one that is a bound and no rate
+    Column("seconds", Integer),
+    Column("burst", Integer, nullable=False),
+    Column("modified_at", Utc, nullable=False),
+    UniqueConstraint("owner", "what"),
+)
+
+worker_process = Table(
+    "worker_process",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("seen_at", Utc, nullable=False),
 )
 
 message_request = Table(
