@@ -2,6 +2,7 @@
 
 import functools
 import operator
+import tracemalloc
 import types
 import typing
 
@@ -152,6 +153,34 @@ def test_what_cannot_be_read_names_the_member(body, names):
     with pytest.raises(wire.BadRequest) as caught:
         wire.decode(body, wire.MessageRequest)
     assert names in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("shape", "body", "repeated"),
+    [
+        (wire.EndpointBatchRequest, b'{"Item":[%s{}]}', b"{},"),
+        (dict, b'{"unknown":[%s[]]}', b"[],"),
+    ],
+)
+def test_a_body_of_too_many_values_is_refused_before_they_are_made(shape, body, repeated):
+    body %= repeated * 2_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(wire.BadRequest, match="more than 400000 members and values"):
+            wire.decode(body, shape)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_of_a_key_that_is_there_twice_the_last_counts():
+    request = wire.decode(
+        b'{"TraceId": "a", "MessageConfiguration": {}, "Context": {"k": "a", "k": "b"}, '
+        b'"TraceId": "b"}',
+        wire.MessageRequest,
+    )
+    assert (request.TraceId, request.Context) == ("b", {"k": "b"})
 
 
 def test_unknown_members_are_ignored_and_null_is_absent():

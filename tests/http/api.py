@@ -50,6 +50,14 @@ def read_head(line):
     return received.split(b"\r\n\r\n")[0].decode()
 
 
+def read_answer(line):
+    """One HTTP answer on a bare connection."""
+    answer = http.client.HTTPResponse(line)
+    with contextlib.closing(answer):
+        answer.begin()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
 def until(true, seconds=15):
     """Look until something is so."""
     give_up = time.monotonic() + seconds

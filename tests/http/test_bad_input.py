@@ -196,6 +196,12 @@ RAW = {
 }
 NUL = '"\\u0000"'
 ODD = {
+    "deep lists": "[" * 900 + "]" * 900,
+    "the first hour": '"0001-01-01T00:00:00+14:00"',
+    "the last hour": '"9999-12-31T23:59:59.999999-14:00"',
+    "a week": '"2026-W01-1"',
+    "digits that are not ASCII": '"+\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668"',
+    "an international number of no country": '"+999123456789"',
     "null": "null",
     "empty text": '""',
     "an empty object": "{}",

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.http.api import SMS, head, logged, message, read_head
+from tests.http.api import SMS, head, logged, message, read_answer, read_head
 from worker.http import body
 
 LARGEST = 7 * 1024 * 1024
@@ -16,6 +16,13 @@ def padded(size):
     """A request of exactly so many bytes."""
     bare = len(json.dumps(message(SMS, body="")))
     return json.dumps(message(SMS, body="x" * (size - bare))).encode()
+
+
+def assert_bad(answer):
+    assert answer.status == 400
+    assert answer.headers["x-amzn-ErrorType"] == "BadRequestException"
+    assert set(answer.json) == {"Message", "RequestID"}
+    assert answer.json["RequestID"] == answer.headers["x-amzn-RequestId"]
 
 
 def test_the_largest_body_is_accepted_and_one_byte_more_is_not(api):
@@ -87,8 +94,63 @@ def test_an_upload_that_is_cut_off_leaves_no_trace(api, caplog):
     assert not logged(caplog)
 
 
+BODY = json.dumps(message(SMS)).encode()
+
+
+@pytest.mark.parametrize(
+    ("framing", "sent"),
+    [
+        (["Content-Length: -1"], BODY),
+        (["Content-Length: many"], BODY),
+        ([f"Content-Length: +{len(BODY)}"], BODY),
+        ([f"Content-Length: {'9' * 5000}"], BODY),
+        ([f"Content-Length: {len(BODY)}", f"Content-Length: {len(BODY) + 1}"], BODY),
+        ([f"Content-Length: {len(BODY) - 1}"], BODY),
+        (["Content-Length: 0"], BODY),
+        ([], BODY),
+        ([f"Content-Length: {len(BODY)}", "Transfer-Encoding: chunked"], BODY),
+        (["Transfer-Encoding: gzip, chunked"], BODY),
+        (["Transfer-Encoding: chunked, chunked"], BODY),
+        (["Transfer-Encoding: chunked"], b"zz\r\n" + BODY),
+        (["Transfer-Encoding: chunked"], b"-1\r\n" + BODY),
+        (["Transfer-Encoding: chunked"], b"5\r\n" + BODY),
+        (["Content-Length: 2", "X: \x01"], b"{}"),
+        (["Content-Length: 2", f"X: {'x' * 100_000}"], b"{}"),
+    ],
+)
+def test_a_body_that_is_not_as_long_as_its_head_says(api, framing, sent):
+    with api.line() as line:
+        line.sendall(head(f"POST {api.path} HTTP/1.1", *framing) + sent)
+        assert_bad(read_answer(line))
+    assert api.stored() == (0, 0)
+
+
 def test_what_is_not_http_is_refused(api):
     with api.line() as line:
         line.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-        assert read_head(line).startswith("HTTP/1.1 400")
+        assert_bad(read_answer(line))
     assert api.request("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "begin", "repeated", "end"),
+    [
+        ("POST", "messages", b'{"MessageConfiguration":{},"Addresses":{', b'"":{},', b'"":{}}}'),
+        ("POST", "messages", b'{"MessageConfiguration":{},"unknown":[', b"[],", b"[]]}"),
+        ("POST", "events", b'{"BatchItem":{', b'"":1,', b'"":1}}'),
+        ("PUT", "endpoints", b'{"Item":[', b"{},", b"{}]}"),
+        ("PUT", "endpoints/e", b'{"unknown":[', b"[],", b"[]]}"),
+        ("PUT", "endpoints/e", b'"', b'""', b'"'),
+        ("PUT", "endpoints/e", b'"', b'\\"', b"\\"),
+        ("PUT", "endpoints/e", b"", b"[", b""),
+    ],
+)
+def test_a_body_of_millions_of_values_is_refused(api, method, path, begin, repeated, end):
+    content = begin + repeated * (4_000_000 // len(repeated)) + end
+    assert_bad(api.request(method, f"/v1/apps/{api.application}/{path}", content))
+    assert api.stored() == (0, 0)
+
+
+def test_a_text_is_one_value_whatever_is_in_it(api):
+    content = json.dumps(message(SMS, body=',[{"' * (LARGEST // 6))).encode()
+    assert api.request("POST", api.path, content).status == 200

@@ -283,7 +283,11 @@ def test_attributes_are_removed_from_every_endpoint(api, kind, left):
 
 def test_a_removal_that_cannot_be(api):
     client = api.boto3()
-    for kind, names in (("nonsense", ["a"]), ("endpoint-custom-attributes", [])):
+    for kind, names in (
+        ("nonsense", ["a"]),
+        ("endpoint-custom-attributes", []),
+        ("endpoint-custom-attributes", ["[ab]" * 1_000_000]),
+    ):
         with pytest.raises(client.exceptions.BadRequestException):
             client.remove_attributes(
                 ApplicationId=api.application,

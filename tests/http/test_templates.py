@@ -215,6 +215,7 @@ def test_refusals(api, kind):
     [
         ("sms", {"Body": "x" * 1601}, "Body: 1601 characters are more than 1600"),
         ("voice", {"Body": "x" * 10_001}, "Body: 10001 characters are more than 10000"),
+        ("sms", {"DefaultSubstitutions": "{}" + " " * 100_000}, "DefaultSubstitutions: 100002"),
         ("email", {"HtmlPart": "x" * 600_000}, "characters are more than 600000"),
         ("email", {"Headers": [{"Name": "a"}] * 16}, "Headers: there can be at most 15"),
         ("push", {"APNS": {"RawContent": "x" * 4001}}, "APNS: 4001 characters are more than 4000"),

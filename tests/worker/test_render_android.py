@@ -166,6 +166,13 @@ def test_what_cannot_be_pushed(message, text):
     assert (refused.value.code, refused.value.text) == (400, text)
 
 
+def test_a_raw_content_that_is_too_large_is_not_read():
+    with pytest.raises(Unrenderable) as refused:
+        gcm(raw("[" * 256_001))
+    assert refused.value.code == 413
+    assert refused.value.text.startswith("RawContent is too large: 256001 characters")
+
+
 def test_precedence_field_by_field():
     config = {
         "GCMMessage": {"Title": "channel title", "Body": ""},

@@ -13,11 +13,15 @@ async def read(request: Request) -> bytes:
     """The whole body.
 
     Raises `PayloadTooLarge` as soon as the body says or shows that it is, `BadRequest` for one
-    that is compressed, and Starlette's `ClientDisconnect` if the client leaves halfway.
+    that is compressed or has two lengths, and Starlette's `ClientDisconnect` if the client leaves
+    halfway.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise wire.BadRequest("Content-Encoding: a request body must not be encoded")
+    if {"transfer-encoding", "content-length"} <= set(request.headers):
+        # RFC 9112: the next server on the way may believe the other one.
+        raise wire.BadRequest("Content-Length: must not be given with Transfer-Encoding")
     too_large = wire.PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes")
     if int(request.headers.get("content-length", "0")) > MAX_BODY:
         raise too_large

@@ -158,6 +158,10 @@ def _remove_attributes(
     patterns = wire.decode(content, wire.UpdateAttributesRequest).Blacklist or []
     if not 1 <= len(patterns) <= bounds.MAX_PATTERNS:
         raise wire.BadRequest(f"Blacklist: must be 1 to {bounds.MAX_PATTERNS} names or patterns")
+    if any(len(one) > bounds.MAX_PATTERN for one in patterns):
+        raise wire.BadRequest(
+            f"Blacklist: a pattern is longer than {bounds.MAX_PATTERN} characters"
+        )
     removed = store.remove_attributes(runtime.db, application_id, place, patterns)
     return wire.AttributesResource(
         ApplicationId=application_id, AttributeType=attribute_type, Attributes=sorted(removed)

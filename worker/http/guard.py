@@ -50,7 +50,7 @@ def guard(app: ASGIApp, edge: Edge, networks: Networks) -> ASGIApp:
             await app(scope, receive, send)
             return
         request_id = str(uuid4())
-        headers = [*_EVERY_ANSWER, (b"x-amzn-requestid", request_id.encode())]
+        headers = every_answers(request_id)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -72,6 +72,11 @@ def guard(app: ASGIApp, edge: Edge, networks: Networks) -> ASGIApp:
             await refusal(error, request_id)(scope, receive, answer)
 
     return guarded
+
+
+def every_answers(request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers that every answer has, errors too."""
+    return [*_EVERY_ANSWER, (b"x-amzn-requestid", request_id.encode())]
 
 
 def refusal(error: Exception, request_id: str) -> Response:

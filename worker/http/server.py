@@ -9,10 +9,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
+from uuid import uuid4
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from worker.http import app
+from worker import wire
+from worker.http import app, guard
 from worker.runtime import Runtime
 from worker.settings import Settings
 
@@ -51,11 +55,31 @@ def serving(runtime: Runtime, *, host: str = "127.0.0.1", port: int = 0) -> Iter
         thread.join()
 
 
+class _Protocol(H11Protocol):
+    """uvicorn's, but what is not HTTP is refused in Pinpoint's shape too."""
+
+    def send_400_response(self, msg: str) -> None:
+        request_id = str(uuid4())
+        refused = guard.refusal(wire.BadRequest(msg), request_id)
+        headers = [
+            *refused.raw_headers,
+            *guard.every_answers(request_id),
+            (b"connection", b"close"),
+        ]
+        for event in (
+            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(refused.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+
 def _server(runtime: Runtime) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app.application(runtime),
-            http="h11",
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

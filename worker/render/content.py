@@ -26,6 +26,9 @@ PushMessage = wire.APNSMessage | wire.GCMMessage | wire.ADMMessage | wire.BaiduM
 NO_DEFAULT = wire.DefaultMessage()
 NO_DEFAULT_PUSH = wire.DefaultPushNotificationMessage()
 
+MAX_RAW = 256_000
+"""Characters of a RawContent. Ours: more is never what fits into a push, and takes long to read."""
+
 _QUOTED = re.compile(
     r""""(?:[^"\\]|\\.)*(?:"|\Z)|'(?P<single>(?:[^'\\]|\\.)*)(?:'|\Z)""", re.DOTALL
 )
@@ -112,6 +115,10 @@ def raw(text: str) -> dict[str, Any]:
 
     Strings may stand in single quotes, as they do in Pinpoint's own examples for ADM and Baidu.
     """
+    if len(text) > MAX_RAW:
+        raise errors.Unrenderable(
+            413, f"RawContent is too large: {len(text)} characters, the limit is {MAX_RAW}"
+        )
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

@@ -9,6 +9,11 @@ from typing import Any
 
 import msgspec
 
+MAX_TOKENS = 400_000
+"""Of a body of JSON: its texts, commas and opening brackets together. Ours: a body of 7 MB may have
+millions, which would be fifty times its size once they are objects. 100 endpoints with 250
+attributes each have a third as many."""
+
 MAX_RECIPIENTS = 100
 """Of SendMessages: Addresses and Endpoints together."""
 MAX_USERS = 100
@@ -33,7 +38,9 @@ MAX_ATTRIBUTE_VALUES = 50
 MAX_ATTRIBUTE_VALUE = 100
 """Characters."""
 MAX_PATTERNS = 100
-"""Of RemoveAttributes. Ours."""
+"""Of RemoveAttributes. Ours, as is the next."""
+MAX_PATTERN = 200
+"""Characters."""
 MAX_KEY_BYTES = 1024
 """Of an endpoint's id or user id. Ours, as is the next: PostgreSQL's index can hold no longer
 ones."""
@@ -52,6 +59,8 @@ MAX_EVENT_VALUE = 200
 
 MAX_TEMPLATE_DESCRIPTION = 500
 """Characters."""
+MAX_DEFAULT_SUBSTITUTIONS = 100_000
+"""Characters. Ours."""
 MAX_TEMPLATE_HEADERS = 15
 MAX_EMAIL_TEMPLATE = 600_000
 """Characters: Subject and parts together."""

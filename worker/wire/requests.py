@@ -13,6 +13,7 @@ _USERS = told(minProperties=1, maxProperties=bounds.MAX_USERS, propertyNames={"m
 _OptOut = Annotated[str, told(enum=["ALL", "NONE", ""])]
 _Status = Annotated[str, told(enum=["ACTIVE", "INACTIVE", ""])]
 _BATCH = told(minItems=1, maxItems=bounds.MAX_ENDPOINT_BATCH)
+_Pattern = Annotated[str, told(maxLength=bounds.MAX_PATTERN)]
 _PATTERNS = told(minItems=1, maxItems=bounds.MAX_PATTERNS)
 
 
@@ -98,4 +99,4 @@ class EndpointBatchRequest(Shape, frozen=True):
 class UpdateAttributesRequest(Shape, frozen=True):
     """The body of RemoveAttributes: names, or patterns of names."""
 
-    Blacklist: Annotated[list[str] | None, _PATTERNS] = None
+    Blacklist: Annotated[list[_Pattern] | None, _PATTERNS] = None

@@ -41,6 +41,7 @@ def check_template(request: TemplateRequest) -> None:
     """`BadRequest` that names the member that breaks a limit."""
     limits.storable(request)
     _within(request.TemplateDescription, bounds.MAX_TEMPLATE_DESCRIPTION, "TemplateDescription")
+    _within(request.DefaultSubstitutions, bounds.MAX_DEFAULT_SUBSTITUTIONS, "DefaultSubstitutions")
     if request.DefaultSubstitutions:
         _check_defaults(request.DefaultSubstitutions)
     match request:

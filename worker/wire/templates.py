@@ -9,6 +9,7 @@ from worker.wire.apps import Tags
 from worker.wire.bounds import told
 from worker.wire.parts import Shape
 
+_Defaults = Annotated[str, told(maxLength=bounds.MAX_DEFAULT_SUBSTITUTIONS)]
 _Description = Annotated[str, told(maxLength=bounds.MAX_TEMPLATE_DESCRIPTION)]
 _EmailText = Annotated[str, told(maxLength=bounds.MAX_EMAIL_TEMPLATE)]
 _Headers = Annotated[list[parts.MessageHeader], told(maxItems=bounds.MAX_TEMPLATE_HEADERS)]
@@ -50,7 +51,7 @@ class TemplateRequest(Shape, frozen=True):
     """What a template of any type is created or updated with. `DefaultSubstitutions` is a JSON
     object, as a string."""
 
-    DefaultSubstitutions: str | None = None
+    DefaultSubstitutions: _Defaults | None = None
     tags: Tags | None = None
     TemplateDescription: _Description | None = None
 
