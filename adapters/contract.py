@@ -103,6 +103,23 @@ class Outcome:
     dead_since: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a provider says later of a message that it took.
+
+    `outcome` is what it says became of it; its `message_id` is the provider's id. `final` if no
+    more is to come. `record_status` is Pinpoint's word for it in `_SMS` events, such as DELIVERED.
+    """
+
+    outcome: Outcome
+    final: bool
+    record_status: str
+
+
+class Forged(Exception):
+    """A receipt that the provider did not sign."""
+
+
 class Adapter(Protocol):
     """What every adapter is. `aclose` may be called twice.
 
@@ -113,6 +130,11 @@ class Adapter(Protocol):
     * `async find(delivery) -> Outcome | None`: ask the provider what became of a message that may
       have been sent; None if it does not know;
     * `sender: str | None`: who messages are from that name no sender themselves;
+    * the static method `receipt(settings, message, headers, body) -> Receipt | None`: what a POST
+      of the provider says of the delivery with the id `message`, by the settings that it was sent
+      with; None if that is nothing yet. Raises `Forged` if the provider did not sign it. Headers
+      are by their names in lower case. The provider is told where to post by the setting
+      `status_callback`, a URL to which `message` is added as a query parameter;
     * `expires_at: datetime | None`: when a certificate or key among the settings ends.
     """
 

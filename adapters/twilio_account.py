@@ -97,12 +97,15 @@ def checked_country(country: str | None) -> str | None:
     return country
 
 
-def callback(url: str | None) -> str | None:
+def callback(url: str | None, token: str | None = None) -> str | None:
     """The beginning of a status callback's URL, to which only a message's id is added, or None.
 
     What comes back under it proves that Twilio has the message, whatever became of the answer.
+    `token` is what Twilio signs it with, if that is said.
     """
     if url is None:
+        if token is not None:
+            raise ValueError("callback_token is of no use without status_callback")
         return None
     try:
         parsed = yarl.URL(url)

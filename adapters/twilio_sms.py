@@ -12,12 +12,13 @@ has them registered with the sender. Nor has MessageType: it is a property of th
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yarl
 
-from adapters import http, push, twilio_account, twilio_http
-from adapters.contract import Delivery, Fault, Outcome, permanent
+from adapters import http, push, twilio_account, twilio_http, twilio_receipts
+from adapters.contract import Delivery, Fault, Outcome, Receipt, permanent
 from adapters.messages import Sms
 
 BY_CODE = {
@@ -44,7 +45,8 @@ class TwilioSms:
 
     At most one of `origination_number`, `sender_id` and `messaging_service_sid` sends what names no
     sender itself. Twilio posts what becomes of a message to `status_callback`, with the delivery's
-    id as its query parameter `message`. What Twilio could not pass on for `validity_seconds` (1 to
+    id as its query parameter `message`, and signs it with the account's auth token; with an API key
+    `callback_token` is that token. What Twilio could not pass on for `validity_seconds` (1 to
     36,000) or what is left of a message's time to live, it drops. `default_country` (such as US) is
     for numbers without a country code. ValueError names the setting that is wrong and never shows a
     secret.
@@ -61,6 +63,7 @@ class TwilioSms:
         origination_number: str | None = None,
         sender_id: str | None = None,
         status_callback: str | None = None,
+        callback_token: str | None = None,
         validity_seconds: int | None = None,
         base_url: str = "https://api.twilio.com",
         connections: int = 50,
@@ -71,7 +74,7 @@ class TwilioSms:
         self._sender = _channels_sender(origination_number, sender_id, messaging_service_sid)
         self.sender = next(iter(self._sender.values()), None)
         self._country = twilio_account.checked_country(default_country)
-        self._callback = twilio_account.callback(status_callback)
+        self._callback = twilio_account.callback(status_callback, callback_token)
         self._validity = validity_seconds
         self._secret = auth_token or api_key_secret or ""
         self._client = twilio_account.client(
@@ -136,6 +139,13 @@ class TwilioSms:
         except twilio_account.UNREADABLE:
             return None
         return twilio_account.accepted(sids[0]) if len(sids) == 1 else None
+
+    @staticmethod
+    def receipt(
+        settings: Mapping[str, Any], message: str, headers: Mapping[str, str], body: bytes
+    ) -> Receipt | None:
+        """What Twilio posts to `status_callback`; see `adapters.contract.Adapter`."""
+        return twilio_receipts.of_message(twilio_receipts.genuine(settings, message, headers, body))
 
     async def aclose(self) -> None:
         """Close the connections; a send in flight loses its answer and is indeterminate."""

@@ -9,11 +9,12 @@ helps nobody.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.sax import saxutils  # nothing is parsed
 
-from adapters import http, twilio_account, twilio_http
-from adapters.contract import Delivery, Fault, Outcome, permanent
+from adapters import http, twilio_account, twilio_http, twilio_receipts
+from adapters.contract import Delivery, Fault, Outcome, Receipt, permanent
 from adapters.messages import Voice
 
 BY_CODE = {
@@ -40,7 +41,8 @@ class TwilioVoice:
     `api_key_sid` and `api_key_secret`, and lets it ring for `ring_seconds` (1 to 600).
 
     `origination_number` calls for what names no number itself. Twilio posts how a call ended to
-    `status_callback`, with the delivery's id as its query parameter `message`. `default_country`
+    `status_callback`, with the delivery's id as its query parameter `message`, and signs it with
+    the account's auth token; with an API key `callback_token` is that token. `default_country`
     (such as US) is for numbers without a country code. ValueError names the setting that is wrong
     and never shows a secret.
     """
@@ -54,6 +56,7 @@ class TwilioVoice:
         api_key_secret: str | None = None,
         origination_number: str | None = None,
         status_callback: str | None = None,
+        callback_token: str | None = None,
         ring_seconds: int = 60,
         base_url: str = "https://api.twilio.com",
         connections: int = 50,
@@ -66,7 +69,7 @@ class TwilioVoice:
         self._number = self.sender = origination_number
         self._ring = ring_seconds
         self._country = twilio_account.checked_country(default_country)
-        self._callback = twilio_account.callback(status_callback)
+        self._callback = twilio_account.callback(status_callback, callback_token)
         self._secret = auth_token or api_key_secret or ""
         self._client = twilio_account.client(
             account_sid=account_sid,
@@ -127,6 +130,13 @@ class TwilioVoice:
         except twilio_account.UNREADABLE:
             return None
         return twilio_account.accepted(sids[0]) if len(sids) == 1 else None
+
+    @staticmethod
+    def receipt(
+        settings: Mapping[str, Any], message: str, headers: Mapping[str, str], body: bytes
+    ) -> Receipt | None:
+        """What Twilio posts to `status_callback`; see `adapters.contract.Adapter`."""
+        return twilio_receipts.of_call(twilio_receipts.genuine(settings, message, headers, body))
 
     async def aclose(self) -> None:
         """Close the connections; a send in flight loses its answer and is indeterminate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import logging
 import time
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Receipt
 from worker import plan, store
 from worker.settings import Settings
 
 SANDBOX = "sandbox"
 _FRESH = 3.0  # seconds for which what was read is not read again
 _EXPIRY_NEAR = timedelta(days=30)
+
+Receiver = Callable[[Mapping[str, Any], str, Mapping[str, str], bytes], Receipt | None]
 
 _log = logging.getLogger(__name__)
 
@@ -139,3 +142,12 @@ def build(name: str, settings: Mapping[str, Any]) -> Adapter:
     except TypeError as error:
         raise ValueError(f"Adapter {name!r}: {error}") from None
     return adapter
+
+
+@functools.cache
+def receiver(name: str) -> Receiver | None:
+    """What reads an adapter's receipts (`adapters.contract.Adapter`), if it has any."""
+    for point in importlib.metadata.entry_points(group="sendpoint.adapters", name=name):
+        receipt: Receiver | None = getattr(point.load(), "receipt", None)
+        return receipt
+    return None

@@ -19,7 +19,7 @@ from typing import Any
 import phonenumbers
 
 from adapters import gsm
-from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome
+from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome, Receipt
 from adapters.messages import Email, Message, RawEmail, Sms
 from worker import wire
 
@@ -62,7 +62,18 @@ def of_outcome(sent: Sent, outcome: Outcome, *, at: int) -> list[Record]:
         return [of_sms(sent, kind, _record_status(outcome), outcome.message_id, at=at)]
     if sent.channel == ChannelType.EMAIL:
         return list(_of_email(sent, outcome, at))
-    return [_of_other(sent, outcome, at)]
+    if sent.channel == ChannelType.VOICE and outcome.status is DeliveryStatus.SUCCESSFUL:
+        return [_of_other(sent, "BUFFERED", "PENDING", outcome, at)]
+    return [_of_other(sent, _result(outcome), str(outcome.status), outcome, at)]
+
+
+def of_receipt(sent: Sent, receipt: Receipt, *, at: int) -> Record:
+    """What is told of a text or a call when its provider says what became of it."""
+    outcome, word = receipt.outcome, receipt.record_status
+    result = _result(outcome) if receipt.final else "BUFFERED"
+    if sent.channel == ChannelType.SMS:
+        return of_sms(sent, f"_SMS.{result}", word, outcome.message_id, at=at)
+    return _of_other(sent, result, word, outcome, at)
 
 
 def of_sms(
@@ -269,22 +280,25 @@ def _headers(sent: Sent) -> tuple[list[tuple[str, str]], bool]:
     return kept, False
 
 
-def _of_other(sent: Sent, outcome: Outcome, at: int) -> Record:
+def _of_other(sent: Sent, result: str, record_status: str, outcome: Outcome, at: int) -> Record:
     family = sent.channel if sent.channel in {ChannelType.VOICE, ChannelType.CUSTOM} else "PUSH"
-    good = outcome.status is DeliveryStatus.SUCCESSFUL
     attributes = {
         "sender_request_id": sent.request_id,
         "delivery_type": sent.channel,
         "destination": sent.address,
-        "record_status": str(outcome.status),
+        "record_status": record_status,
         "status_code": str(outcome.status_code),
         "status_message": outcome.status_message,
         "message_id": outcome.message_id or sent.id,
         "updated_token": outcome.updated_token,
         "customer_context": _json(sent.context) if sent.context else None,
     }
-    event_type = f"_{family}.{'SUCCESS' if good else 'FAILURE'}"
-    return _envelope(sent, event_type, sent.endpoint_id or sent.id, attributes, at=at, happened=at)
+    client = sent.endpoint_id or sent.id
+    return _envelope(sent, f"_{family}.{result}", client, attributes, at=at, happened=at)
+
+
+def _result(outcome: Outcome) -> str:
+    return "SUCCESS" if outcome.status is DeliveryStatus.SUCCESSFUL else "FAILURE"
 
 
 def _envelope(

@@ -12,6 +12,7 @@ from adapters.contract import Fault, Outcome
 from worker import limits, retry, store
 
 _log = logging.getLogger("sendpoint")
+_OURS = (Fault.PROVIDER, Fault.CREDENTIALS)
 
 
 def accepted(application_id: str, request_id: UUID, recipients: int, settled: int) -> None:
@@ -30,8 +31,7 @@ def attempted(
 ) -> None:
     """An attempt came to something. Faults that an operator can mend are warnings."""
     outcome = decision.outcome
-    ours = outcome.fault in {Fault.PROVIDER, Fault.CREDENTIALS}
-    level = logging.WARNING if ours else logging.INFO
+    level = logging.WARNING if outcome.fault in _OURS else logging.INFO
     if not _log.isEnabledFor(level):
         return
     _log.log(
@@ -63,6 +63,22 @@ def held(claimed: store.Claimed, limit: limits.Limit, *, seconds: float) -> None
             limit.owner,
             seconds,
         )
+
+
+def reported(handed: store.Handed, outcome: Outcome, *, recorded: bool) -> None:
+    """A provider said what became of a message that it took."""
+    level = logging.WARNING if outcome.fault in _OURS else logging.INFO
+    _log.log(
+        level,
+        "reported message=%s application=%s channel=%s status=%s code=%d fault=%s %s",
+        handed.id,
+        handed.application_id,
+        handed.channel_type,
+        outcome.status,
+        outcome.status_code,
+        outcome.fault or "-",
+        "news" if recorded else "old",
+    )
 
 
 def paused(claimed: store.Claimed, provider: str, outcome: Outcome, *, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict, deque
 from datetime import UTC, datetime
 
@@ -19,24 +20,27 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Stops deactivation when too many addresses of a channel look dead at once: then it is
     rather our key, our project or our environment that is wrong. Each process watches the last
-    200 attempts of each channel; up to 10 dead ones among them are always believed."""
+    200 attempts of each channel; up to 10 dead ones among them are always believed. Any thread may
+    ask."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], deque[bool]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._lock = threading.Lock()
 
     def believes(self, application_id: str, channel_type: str, *, dead: bool) -> bool:
         """Take note of an attempt, and say whether its word on the address can be acted upon."""
-        seen = self._seen[application_id, channel_type]
-        seen.append(dead)
-        count = sum(seen)
-        if not dead or count <= _AT_LEAST or count <= _SHARE * len(seen):
+        with self._lock:
+            seen = self._seen[application_id, channel_type]
+            seen.append(dead)
+            count, among = sum(seen), len(seen)
+        if not dead or count <= _AT_LEAST or count <= _SHARE * among:
             return dead
         if count == _AT_LEAST + 1 or count % 50 == 0:
             _log.error(
                 "%d of the last %d addresses on channel %s of application %s look dead: none is "
                 "deactivated until its credentials and environment were looked at",
                 count,
-                len(seen),
+                among,
                 channel_type,
                 application_id,
             )
@@ -50,13 +54,13 @@ def says_something(outcome: Outcome) -> bool:
     )
 
 
-def follow(db: store.Database, claimed: store.Claimed, outcome: Outcome) -> None:
-    """Deactivate, opt out or update the endpoints with the address that an attempt went to.
+def follow(db: store.Database, sent: store.Claimed | store.Handed, outcome: Outcome) -> None:
+    """Deactivate, opt out or update the endpoints with the address that a message went to.
 
     An opt-out also joins the suppression list, so that it holds for the bare address. The guard is
     the caller's to ask.
     """
-    at = claimed.application_id, claimed.channel_type, claimed.address
+    at = sent.application_id, sent.channel_type, sent.address
     if outcome.updated_token:
         changed = store.move_address(db, *at, to=outcome.updated_token)
         what = "updated"
@@ -70,4 +74,4 @@ def follow(db: store.Database, claimed: store.Claimed, outcome: Outcome) -> None
         changed = store.retire_address(db, *at, since=since)
         what = "deactivated"
     if changed:
-        _log.info("%s %d endpoints message=%s", what, changed, claimed.id)
+        _log.info("%s %d endpoints message=%s", what, changed, sent.id)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from adapters.contract import ChannelType, DeliveryStatus, Outcome
+from adapters.contract import ChannelType, DeliveryStatus, Outcome, Receipt
 from adapters.messages import Message
 from worker import event_records, render, store, wire
-from worker.event_records import Sent
+from worker.event_records import Record, Sent
 from worker.runtime import Runtime
 
 _SENDERS = ("from_address", "origination_number", "sender_id")
@@ -39,7 +39,7 @@ async def of_attempt(
     try:
         request = runtime.known(claimed.request_id) or _NO_REQUEST
         sent = _sent(claimed, stream, request, message, settings)
-        return _events(sent, outcome)
+        return _events(sent, event_records.of_outcome(sent, outcome, at=_now()))
     except Exception:  # noqa: BLE001 - what is told must not keep a result from being recorded
         _log.exception("Message %s: nothing is told of it", claimed.id)
         return ()
@@ -49,20 +49,43 @@ def of_settled(runtime: Runtime) -> store.Tell | None:
     """What is told of the messages that a sweep settles; None if nobody is told anything."""
     if runtime.sink is None:
         return None
-    return lambda rows: [event for one in rows for event in _of_row(one)]
+    return lambda rows: [event for one in rows for event in _of_row(one, {}, _of_result(one))]
 
 
-def _of_row(row: store.Settled) -> Sequence[store.Event]:
+def of_receipt(
+    runtime: Runtime, receipt: Receipt, settings: Mapping[str, object]
+) -> store.Tell | None:
+    """What is told of the message that a receipt is of; None if nobody is told anything. `settings`
+    are the provider's."""
+    if runtime.sink is None:
+        return None
+
+    def records(sent: Sent) -> list[Record]:
+        return [event_records.of_receipt(sent, receipt, at=_now())]
+
+    return lambda rows: [event for one in rows for event in _of_row(one, settings, records)]
+
+
+Records = Callable[[Sent], list[Record]]
+
+
+def _of_result(row: store.Settled) -> Records:
     outcome = Outcome(
         status=DeliveryStatus(row.delivery_status),
         status_code=row.status_code,
         status_message=row.status_message,
         message_id=row.message_id,
     )
+    return lambda sent: event_records.of_outcome(sent, outcome, at=_now())
+
+
+def _of_row(
+    row: store.Settled, settings: Mapping[str, object], records: Records
+) -> Sequence[store.Event]:
     try:
         request = wire.decode(row.body.encode(), render.Content)
-        sent = _sent(row, row.stream, request, _rendered(row, request), {})
-        return _events(sent, outcome)
+        sent = _sent(row, row.stream, request, _rendered(row, request), settings)
+        return _events(sent, records(sent))
     except Exception:  # noqa: BLE001 - what is told must not keep a row from being settled
         _log.exception("Message %s: nothing is told of it", row.id)
         return ()
@@ -109,9 +132,12 @@ def _recipient(row: store.Claimed | store.Settled) -> wire.EndpointSendConfigura
     return wire.decode((row.configuration or "{}").encode(), wire.EndpointSendConfiguration)
 
 
-def _events(sent: Sent, outcome: Outcome) -> Sequence[store.Event]:
-    records = event_records.of_outcome(sent, outcome, at=time.time_ns() // 1_000_000)
+def _events(sent: Sent, records: Sequence[Record]) -> Sequence[store.Event]:
     return [store.Event(sent.application_id, event_records.encode(one)) for one in records]
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 _NO_REQUEST = wire.MessageRequest(MessageConfiguration=wire.DirectMessageConfiguration())

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import dataclasses
 import email.utils
+import hmac
 import re
 import secrets
 import urllib.parse
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
+import aiohttp
 import yarl
 from aiohttp import web
 
@@ -56,7 +58,8 @@ class TwilioDouble:
     `script` says what else to do, by the number To, or by `list` for a list. What it takes, or
     would without a script that gives a status, is in `taken` and listed from then on, whatever
     became of the answer. `requests` are all that have been read: method, kind and fields; `reached`
-    is set at each. `user` may be an API key of the account, `password` its secret.
+    is set at each. `user` may be an API key of the account, `password` its secret. What becomes of
+    a message, `call_back` tells who asked for it.
     """
 
     def __init__(self, *, user: str = ACCOUNT_SID, password: str = AUTH_TOKEN) -> None:
@@ -65,6 +68,7 @@ class TwilioDouble:
         self.taken: dict[str, list[dict[str, Any]]] = {"Messages": [], "Calls": []}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.reached = asyncio.Event()
+        self._callbacks: dict[str, str] = {}
         self._server = stage.Server(self._serve)
 
     @property
@@ -83,6 +87,20 @@ class TwilioDouble:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    async def call_back(self, sid: str, status: str, **more: str) -> int:
+        """Post what became of a message or call to its StatusCallback, signed, as Twilio does; the
+        status of the answer. `more` are fields, such as ErrorCode."""
+        url = self._callbacks[sid]
+        kind = "Call" if sid.startswith("CA") else "Message"
+        own = {f"{kind}Sid": sid, f"{kind}Status": status, "AccountSid": ACCOUNT_SID}
+        fields = {**own, "ApiVersion": "2010-04-01", **more}
+        headers = {"X-Twilio-Signature": signature(url, fields)}
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(15)) as session,
+            session.post(url, data=fields, headers=headers) as answer,
+        ):
+            return answer.status
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
@@ -111,6 +129,8 @@ class TwilioDouble:
         record = _record(kind, fields)
         if answer.status is None:
             self.taken[kind].append(record)
+            if callback := fields.get("StatusCallback"):
+                self._callbacks[record["sid"]] = callback
         return answer, Answer(status=201, body=record)
 
     def _page(self, kind: str, query: Mapping[str, str]) -> Answer:
@@ -118,6 +138,12 @@ class TwilioDouble:
         newest = [taken for taken in reversed(self.taken[kind]) if _matches(taken, query)]
         page = {"page": 0, "page_size": size, "next_page_uri": None}
         return Answer(status=200, body={kind.lower(): newest[:size], **page})
+
+
+def signature(url: str, fields: Mapping[str, str], token: str = AUTH_TOKEN) -> str:
+    """Twilio's signature of a POST (https://www.twilio.com/docs/usage/security)."""
+    signed = url + "".join(name + fields[name] for name in sorted(fields))
+    return base64.b64encode(hmac.digest(token.encode(), signed.encode(), "sha1")).decode()
 
 
 def refusal(

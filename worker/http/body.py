@@ -9,8 +9,8 @@ from worker import wire
 MAX_BODY = 7 * 1024 * 1024  # Pinpoint: 7 MB
 
 
-async def read(request: Request) -> bytes:
-    """The whole body.
+async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
+    """The whole body, of so many bytes at most.
 
     Raises `PayloadTooLarge` as soon as the body says or shows that it is, `BadRequest` for one
     that is compressed or has two lengths, and Starlette's `ClientDisconnect` if the client leaves
@@ -22,12 +22,12 @@ async def read(request: Request) -> bytes:
     if {"transfer-encoding", "content-length"} <= set(request.headers):
         # RFC 9112: the next server on the way may believe the other one.
         raise wire.BadRequest("Content-Length: must not be given with Transfer-Encoding")
-    too_large = wire.PayloadTooLarge(f"The request body is larger than {MAX_BODY} bytes")
-    if int(request.headers.get("content-length", "0")) > MAX_BODY:
+    too_large = wire.PayloadTooLarge(f"The request body is larger than {most} bytes")
+    if int(request.headers.get("content-length", "0")) > most:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY:
+        if len(body) > most:
             raise too_large
     return bytes(body)

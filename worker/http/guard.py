@@ -17,7 +17,7 @@ from worker.http import auth, permissions
 from worker.http.edge import Edge
 from worker.settings import Settings
 
-OPEN = ("/healthz", "/openapi.json")
+OPEN = ("/healthz", "/openapi.json", "/receipts")
 """What is open to everybody whose address is let in."""
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -121,8 +121,8 @@ def networks(settings: Settings) -> Networks:
 
 
 def _is_open(method: str, path: str) -> bool:
-    """Whether nobody has to say who they are: preflights cannot, load balancers do not, and the
-    OpenAPI document is the same everywhere."""
+    """Whether nobody needs a key: preflights and load balancers have none, the OpenAPI document is
+    the same everywhere, and receipts are signed by the provider."""
     return method == "OPTIONS" or path in OPEN
 
 

@@ -101,6 +101,7 @@ from worker.store.limits import (
     remove_limit,
     set_limit,
 )
+from worker.store.receipts import Handed, Report, find_handed, report
 from worker.store.registration import (
     delete_endpoint,
     delete_user_endpoints,
@@ -147,11 +148,13 @@ __all__ = [
     "Event",
     "EventStream",
     "Finish",
+    "Handed",
     "IssuedKey",
     "Key",
     "NewCode",
     "Provider",
     "Recipient",
+    "Report",
     "Request",
     "Result",
     "Ring",
@@ -210,6 +213,7 @@ __all__ = [
     "expire",
     "find_application",
     "find_event_stream",
+    "find_handed",
     "find_key",
     "find_template",
     "find_token",
@@ -232,6 +236,7 @@ __all__ = [
     "remove_attributes",
     "remove_limit",
     "remove_provider",
+    "report",
     "rescue",
     "results",
     "retire_address",

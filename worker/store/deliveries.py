@@ -110,8 +110,8 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A row that a sweep has settled, with the request's body and the application's event stream:
-    all that is needed to tell of it."""
+    """A row that a sweep or a receipt has settled, with the request's body and the application's
+    event stream: all that is needed to tell of it."""
 
     id: UUID
     request_id: UUID
@@ -203,7 +203,7 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
             if one.delivery_status and not (was_recorded and one.state is State.DONE)
         ]
         if history:
-            connection.execute(_keep_attempts(db), history)
+            connection.execute(keep_attempts(db), history)
         told = [
             event
             for one, was_recorded in zip(finishes, recorded, strict=True)
@@ -274,9 +274,9 @@ def rescue(
     with db.engine.begin() as connection:
         rescued = connection.execute(statement).all()
         if rescued:
-            connection.execute(_keep_attempts(db), [_lost(one) for one in rescued])
+            connection.execute(keep_attempts(db), [_lost(one) for one in rescued])
             settled = [one.id for one in rescued if one.state == State.DONE]
-            _tell_of(db, connection, settled, tell)
+            tell_of(db, connection, settled, tell)
     return len(rescued)
 
 
@@ -304,7 +304,7 @@ def expire(db: Database, *, tell: Tell | None = None, limit: int = 500) -> int:
     )
     with db.engine.begin() as connection:
         expired = connection.execute(statement).scalars().all()
-        _tell_of(db, connection, expired, tell)
+        tell_of(db, connection, expired, tell)
     return len(expired)
 
 
@@ -502,15 +502,15 @@ def _written(one: Finish) -> dict[str, Any]:
         "provider": one.provider,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
-        "status_message": _storable(one.status_message),
-        "message_id": _storable(one.message_id),
-        "updated_token": _storable(one.updated_token),
+        "status_message": storable(one.status_message),
+        "message_id": storable(one.message_id),
+        "updated_token": storable(one.updated_token),
         "uncounted": 0 if one.counted else 1,
         "delay": one.delay,
     }
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A provider's words, without what PostgreSQL and UTF-8 cannot hold: one such text must not
     keep a whole batch of results from being recorded."""
     if text is None:
@@ -518,7 +518,7 @@ def _storable(text: str | None) -> str | None:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def _tell_of(db: Database, connection: Connection, ids: Sequence[UUID], tell: Tell | None) -> None:
+def tell_of(db: Database, connection: Connection, ids: Sequence[UUID], tell: Tell | None) -> None:
     """Have event streams told of rows that were settled, in the transaction that settled them."""
     if tell is None or not ids:
         return
@@ -556,7 +556,7 @@ def _lost(one: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _keep_attempts(db: Database) -> Any:
+def keep_attempts(db: Database) -> Any:
     """Attempts are only added. A record that is written again after a lost reply is the same."""
     return (
         database.insert(db, message_attempt).values(ended_at=db.after(0)).on_conflict_do_nothing()
@@ -570,6 +570,6 @@ def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:
         "attempt": one.attempt,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
-        "status_message": _storable(one.status_message),
+        "status_message": storable(one.status_message),
         "late": late,
     }

@@ -181,6 +181,7 @@ message_result = Table(
     Column("status_message", Text),
     Column("message_id", Text),
     Column("updated_token", Text),
+    Column("reported", SmallInteger),  # by a receipt: 1 if more is to come, 2 was the last word
     Column("attempt", SmallInteger, nullable=False),
     Column("due_at", Utc, nullable=False),
     Column("ring_at", Utc, nullable=False),

@@ -1,0 +1,116 @@
+"""What providers say later of messages that they took.
+
+It only moves forward: after the last word nothing changes, and what is heard twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from worker.store import deliveries
+from worker.store.database import Database
+from worker.store.deliveries import Tell, row
+from worker.store.tables import State, message_result
+
+_MORE_TO_COME, _LAST_WORD = 1, 2
+_SUCCESSFUL = "SUCCESSFUL"
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A message that a receipt may be of. `provider` is None while it is only known that no other
+    than one of the channel's has it."""
+
+    id: UUID
+    application_id: str
+    channel_type: str
+    address: str
+    provider: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a receipt says of a message; `final` if no more is to come."""
+
+    id: UUID
+    delivery_status: str
+    status_code: int
+    status_message: str
+    message_id: str | None
+    final: bool
+
+
+def find_handed(db: Database, message_id: UUID) -> Handed | None:
+    """The message with our id for it, if there has been an attempt at it."""
+    columns = row.id, row.application_id, row.channel_type, row.address, row.provider
+    with db.reading() as connection:
+        found = connection.execute(
+            select(*columns).where(row.id == message_id, row.attempt > 0)
+        ).first()
+    return None if found is None else Handed(*found)
+
+
+def report(db: Database, said: Report, *, tell: Tell | None = None) -> bool:
+    """Record what a receipt says and whether that is news. `tell` says what event streams are told.
+
+    It proves that the provider has the message. So one that is still held is settled, and what its
+    holder comes to is late; and one whose outcome nobody knew has one.
+    """
+    with db.engine.begin() as connection:
+        before: Any = connection.execute(
+            select(message_result).where(row.id == said.id).with_for_update()
+        ).first()
+        if before is None or not _is_news(before, said):
+            return False
+        connection.execute(
+            update(message_result)
+            .where(row.id == said.id)
+            .values(
+                state=State.DONE,
+                reported=_rank(said),
+                delivery_status=said.delivery_status,
+                status_code=said.status_code,
+                status_message=deliveries.storable(said.status_message),
+                message_id=func.coalesce(deliveries.storable(said.message_id), row.message_id),
+                lease_until=None,
+                updated_at=db.after(0),
+            )
+        )
+        if before.state == State.DONE:
+            connection.execute(deliveries.keep_attempts(db), [_replaced(before)])
+        deliveries.tell_of(db, connection, [said.id], tell)
+    return True
+
+
+def _rank(said: Report) -> int:
+    return _LAST_WORD if said.final else _MORE_TO_COME
+
+
+def _is_news(before: Any, said: Report) -> bool:
+    """A message of which two were sent, since the first one's answer was lost, has arrived if
+    either has; that one of them has not says nothing of the other."""
+    if (before.reported or 0) >= _rank(said):
+        return False
+    if said.delivery_status == _SUCCESSFUL:
+        return True
+    if before.message_id is not None:
+        return bool(before.message_id == said.message_id)
+    is_only_one = before.state == State.SENDING and before.attempt == 1
+    return bool(is_only_one or before.state == State.DONE)
+
+
+def _replaced(before: Any) -> dict[str, Any]:
+    """What was known before, for the history; only the first of several is kept."""
+    return {
+        "result_id": before.id,
+        "lease_token": before.lease_token,
+        "attempt": before.attempt,
+        "delivery_status": before.delivery_status,
+        "status_code": before.status_code,
+        "status_message": before.status_message,
+        "late": False,
+    }
