@@ -155,19 +155,13 @@ def test_what_cannot_be_read_names_the_member(body, names):
     assert names in caught.value.message
 
 
-@pytest.mark.parametrize(
-    ("shape", "body", "repeated"),
-    [
-        (wire.EndpointBatchRequest, b'{"Item":[%s{}]}', b"{},"),
-        (dict, b'{"unknown":[%s[]]}', b"[],"),
-    ],
-)
-def test_a_body_of_too_many_values_is_refused_before_they_are_made(shape, body, repeated):
-    body %= repeated * 2_000_000
+@pytest.mark.parametrize("repeated", [b"{},", b'"":[],', b"[", b'"', b'"\\"'])
+def test_a_body_of_too_many_values_is_refused_before_they_are_made(repeated):
+    body = b'{"Item":[%s{}]}' % (repeated * 2_000_000)
     tracemalloc.start()
     try:
         with pytest.raises(wire.BadRequest, match="more than 400000 members and values"):
-            wire.decode(body, shape)
+            wire.check_tokens(body)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import anyio.to_thread
 from starlette.requests import Request
 
 from worker import wire
+from worker.wire import bounds
 
 MAX_BODY = 7 * 1024 * 1024  # Pinpoint: 7 MB
 
@@ -13,8 +15,8 @@ async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
     """The whole body, of so many bytes at most.
 
     Raises `PayloadTooLarge` as soon as the body says or shows that it is, `BadRequest` for one
-    that is compressed or has two lengths, and Starlette's `ClientDisconnect` if the client leaves
-    halfway.
+    that is compressed, has two lengths or too many values, and Starlette's `ClientDisconnect` if
+    the client leaves halfway.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
@@ -30,4 +32,7 @@ async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
         body += chunk
         if len(body) > most:
             raise too_large
-    return bytes(body)
+    content = bytes(body)
+    if len(content) > bounds.MAX_TOKENS:  # else it cannot have as many
+        await anyio.to_thread.run_sync(wire.check_tokens, content)
+    return content

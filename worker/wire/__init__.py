@@ -74,6 +74,7 @@ from worker.wire.limits import (
     check,
     check_application_name,
     check_tags,
+    check_tokens,
     check_users,
     storable,
 )
@@ -279,6 +280,7 @@ __all__ = [
     "check_tags",
     "check_template",
     "check_template_name",
+    "check_tokens",
     "check_users",
     "convert",
     "decode",

@@ -3,6 +3,7 @@ content is not here: that is that recipient's result, and the others go out."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,17 @@ from worker.wire import bounds
 from worker.wire.errors import BadRequest
 from worker.wire.requests import MessageRequest, SendUsersMessageRequest
 
+# A text that does not end, or ends in half an escape, is one too, so that no byte is read twice.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[,\[{]', re.DOTALL)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def check_tokens(body: bytes) -> None:
+    """`BadRequest` for a body that has more members and values than there may be. None is made of
+    them to find out."""
+    beyond = itertools.islice(_TOKEN.finditer(body), bounds.MAX_TOKENS, None)
+    if len(body) > bounds.MAX_TOKENS and next(beyond, None) is not None:
+        raise BadRequest(f"The request body has more than {bounds.MAX_TOKENS} members and values")
 
 
 def check(request: MessageRequest) -> bytes:
