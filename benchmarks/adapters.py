@@ -124,7 +124,7 @@ async def _send(send: Send, numbers: Iterator[int]) -> None:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="of a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    running.bounds(parser, rounds=3, budget=65)
     parser.add_argument("--only", nargs="+", choices=[one.adapter for one in CASES])
 
 
@@ -132,9 +132,9 @@ def measure(options: argparse.Namespace) -> running.Figures:
     cases = [one for one in CASES if not options.only or one.adapter in options.only]
     rounds = []
     with surroundings.sinks() as sinks:
-        for case in cases:
-            running.say(f"adapter {case.adapter}")
-            for _ in range(options.rounds):
+        for number in running.turns(options):
+            for case in cases:
+                running.say(f"round {number + 1}, adapter {case.adapter}")
                 for library, opened in {"": opener(case), **case.others}.items():
                     reach = opened(sinks.settings[case.channel])
                     figures = uvloop.run(_round(reach, options.seconds))

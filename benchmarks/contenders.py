@@ -27,15 +27,19 @@ _SETTLE_SECONDS = 120.0
 
 
 class Contender(Protocol):
-    """A backend whose workers run. `workers` are their processes."""
+    """A backend whose workers run. `workers` are their processes, `accepting` is who accepts."""
 
     workers: list[psutil.Process]
+    accepting: list[psutil.Process]
 
-    def accept(self, channel: str, first: int) -> None:
-        """Take 100 recipients in, the first of this number; it returns once they are stored."""
+    def accept(self, channel: str, first: int, count: int = BATCH) -> None:
+        """Take recipients in, the first of this number; it returns once they are stored."""
 
     def unsettled(self) -> int:
-        """How many of those that it has taken in have no final result yet, or a bad one."""
+        """How many of those that it has taken in have no final result yet."""
+
+    def failed(self) -> int:
+        """How many have a result, and not a good one."""
 
     def forget(self) -> None:
         """Drop what was sent, so that every round finds small tables."""
@@ -55,25 +59,31 @@ class Run:
 
 
 def drive(
-    contender: Contender, sinks: Sinks, channel: str, *, seconds: float = 0.0, ahead: float = BATCH
+    contender: Contender,
+    sinks: Sinks,
+    channel: str,
+    *,
+    seconds: float = 0.0,
+    ahead: float = BATCH,
+    batch: int = BATCH,
 ) -> Run:
-    """Accept for so many seconds, at least once, and wait until the last result is stored. No more
-    than `ahead` recipients, or a second's work, wait for the workers at a time. Accepting takes its
-    part of the machine, as it does in life.
+    """Accept for so many seconds, at least once, `batch` recipients at a time, and wait until the
+    last result is stored. No more than `ahead` recipients, or a second's work, wait for the workers
+    at a time. Accepting takes its part of the machine, as it does in life.
 
-    Raises if the provider did not get each message exactly once.
+    Raises if a result is bad, or the provider did not get each message exactly once.
     """
     before = sinks.counts().get(channel, 0)
     accepted, times = 0, []
     started = time.perf_counter()
     while True:
         called = time.perf_counter()
-        contender.accept(channel, accepted)
-        accepted += BATCH
+        contender.accept(channel, accepted, batch)
+        accepted += batch
         times.append((time.perf_counter() - called) * 1000)
         while (elapsed := time.perf_counter() - started) < seconds:
             taken = sinks.counts().get(channel, 0) - before
-            if accepted - taken <= max(ahead, taken / elapsed) - BATCH:
+            if accepted - taken <= max(ahead, taken / elapsed) - batch:
                 break
             time.sleep(0.005)
         if elapsed >= seconds:
@@ -81,6 +91,8 @@ def drive(
     _settle(contender)
     run = Run(accepted, time.perf_counter() - started, times)
     taken = sinks.counts().get(channel, 0) - before
+    if failed := contender.failed():
+        raise RuntimeError(f"{channel}: {failed} messages have a bad result")
     if taken != accepted:
         raise RuntimeError(f"{channel}: accepted {accepted}, and the provider got {taken}")
     return run
@@ -90,7 +102,7 @@ def _settle(contender: Contender) -> None:
     give_up = time.perf_counter() + _SETTLE_SECONDS
     while left := contender.unsettled():
         if time.perf_counter() > give_up:
-            raise RuntimeError(f"{left} messages have no result, or a bad one")
+            raise RuntimeError(f"{left} messages have no result")
         time.sleep(0.01)
 
 

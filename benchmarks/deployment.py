@@ -67,19 +67,26 @@ class Deployment:
         )
         self.runtime = runtime.open_runtime(self.settings)
         store.upgrade(self.runtime.db)
-        self.application = store.create_application(self.runtime.db, "bench").id
-        for channel, adapter in ADAPTERS.items():
-            store.set_channel(
-                self.runtime.db,
-                self.application,
-                channel,
-                adapter=adapter,
-                settings=servers.sinks.settings[channel],
-            )
+        self._providers = servers.sinks.settings
+        self.application = self.new_application("bench")
+        self.accepting = [psutil.Process()]
         self.workers: list[psutil.Process] = []
         self.postgres = psycopg.connect(
             self.settings.database_url.replace("+psycopg", ""), autocommit=True
         )
+
+    def new_application(self, name: str) -> str:
+        """One more with every channel; its id."""
+        application: str = store.create_application(self.runtime.db, name).id
+        for channel, adapter in ADAPTERS.items():
+            store.set_channel(
+                self.runtime.db,
+                application,
+                channel,
+                adapter=adapter,
+                settings=self._providers[channel],
+            )
+        return application
 
     @property
     def environment(self) -> dict[str, str]:
@@ -98,14 +105,16 @@ class Deployment:
         with contenders.processes(command, self.environment, count=count) as self.workers:
             yield self
 
-    def accept(self, channel: str, first: int) -> None:
-        made = wire.convert(request(channel, first, contenders.BATCH), wire.MessageRequest)
+    def accept(self, channel: str, first: int, count: int = contenders.BATCH) -> None:
+        made = wire.convert(request(channel, first, count), wire.MessageRequest)
         intake.accept(self.runtime, self.application, made)
 
     def unsettled(self) -> int:
-        """By the indexes of what is not DONE; once there is none, whether all went well."""
-        waiting = self._count("state IN ('QUEUED', 'SENDING')")
-        return waiting or self._count("delivery_status IS DISTINCT FROM 'SUCCESSFUL'")
+        """By the indexes, which are over the rows of one state."""
+        return self._count("state = 'QUEUED'") + self._count("state = 'SENDING'")
+
+    def failed(self) -> int:
+        return self._count("state = 'DONE' AND delivery_status <> 'SUCCESSFUL'")
 
     def forget(self) -> None:
         self.postgres.execute("TRUNCATE message_request, message_result, message_attempt")

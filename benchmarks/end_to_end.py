@@ -22,9 +22,8 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import psutil
-
-from benchmarks import contenders, profiling, running, surroundings
+from benchmarks import bullmq, contenders, profiling, running, surroundings
+from benchmarks.bullmq import BullMq
 from benchmarks.contenders import BATCH, CHANNELS, Contender
 from benchmarks.deployment import Deployment
 from benchmarks.gauge import Gauge, peak_memory
@@ -61,8 +60,9 @@ Start = Callable[[], AbstractContextManager[Contender]]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", nargs="+", default=CHANNELS, choices=CHANNELS)
-    parser.add_argument("--rounds", type=int, default=3)
+    running.bounds(parser, rounds=3, budget=240)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a channel's round")
+    parser.add_argument("--warm", type=float, default=0.8, help="seconds before that")
     parser.add_argument("--without", nargs="+", default=(), choices=("1", "2", "celery", "bullmq"))
     parser.add_argument("--profile", metavar="FILE", help="watch the one worker process")
 
@@ -71,7 +71,7 @@ def measure(options: argparse.Namespace) -> running.Figures:
     rounds: list[Round] = []
     with surroundings.all_servers() as servers, ExitStack() as stack:
         entrants = _entrants(servers, stack, options.without)
-        for number in range(options.rounds):
+        for number in running.turns(options):
             for name, start in entrants.items():
                 with start() as contender:
                     contender.forget()
@@ -92,16 +92,23 @@ def _entrants(servers: Servers, stack: ExitStack, without: Sequence[str]) -> dic
     if "celery" not in without:
         plain = stack.enter_context(contextlib.closing(PlainCelery(servers)))
         entrants[CELERY] = lambda: plain.running(2)
+    if "bullmq" not in without:
+        try:
+            peer = stack.enter_context(contextlib.closing(BullMq(servers)))
+        except bullmq.Missing as missing:
+            running.say(f"Without BullMQ: {missing}")
+        else:
+            entrants[BULLMQ] = lambda: peer.running(2)
     return entrants
 
 
 def _round(
     servers: Servers, name: str, contender: Contender, channel: str, options: argparse.Namespace
 ) -> Round:
-    warm = contenders.drive(contender, servers.sinks, channel, seconds=0.3)
+    warm = contenders.drive(contender, servers.sinks, channel, seconds=options.warm)
     ahead = min(max(warm.per_second, 2 * BATCH), 20 * BATCH)
     groups = {server: [process] for server, process in servers.processes().items()}
-    gauge = Gauge(groups | {"worker": contender.workers, "accept": [psutil.Process()]})
+    gauge = Gauge(groups | {"worker": contender.workers, "accept": contender.accepting})
     profile = options.profile if name == SENDPOINT_1 else None
     with profiling.of(contender.workers[0].pid, profile):
         run = contenders.drive(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psutil
 
 
 class Gauge:
-    """CPU seconds of groups of processes since it was made; each group is a process and all that
-    it started."""
+    """CPU seconds of groups of processes since it was made. A group is some processes and all that
+    they started, less what belongs to another group."""
 
     def __init__(self, groups: Mapping[str, list[psutil.Process]]) -> None:
         self._groups = groups
+        self._roots = [one for roots in groups.values() for one in roots]
         self._before = self._now()
 
     def cpu(self) -> dict[str, float]:
@@ -22,7 +23,10 @@ class Gauge:
         return {name: spent - self._before[name] for name, spent in self._now().items()}
 
     def _now(self) -> dict[str, float]:
-        return {name: sum(map(_cpu, roots)) for name, roots in self._groups.items()}
+        return {
+            name: sum(_cpu(one, self._roots) for one in roots)
+            for name, roots in self._groups.items()
+        }
 
 
 def peak_memory(roots: list[psutil.Process]) -> float:
@@ -31,15 +35,20 @@ def peak_memory(roots: list[psutil.Process]) -> float:
     return sum(_peak(one) for root in roots for one in _family(root)) / 2**20
 
 
-def _family(root: psutil.Process) -> list[psutil.Process]:
-    return [root, *root.children(recursive=True)]
+def _family(root: psutil.Process, others: Collection[psutil.Process] = ()) -> list[psutil.Process]:
+    """A process and what it started; not what `others` started, nor they themselves."""
+    found = [root]
+    for child in root.children():
+        if child not in others:
+            found += _family(child, others)
+    return found
 
 
-def _cpu(root: psutil.Process) -> float:
+def _cpu(root: psutil.Process, others: Collection[psutil.Process]) -> float:
     """Of those that ended meanwhile, too: the process that started them has their times."""
     ended = root.cpu_times()
     spent = ended.children_user + ended.children_system
-    for one in _family(root):
+    for one in _family(root, others):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = one.cpu_times()
             spent += times.user + times.system

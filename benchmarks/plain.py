@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import psycopg
@@ -16,6 +17,29 @@ from benchmarks.surroundings import Servers
 
 _TITLE = "Your order {order}"
 _TEXT = "Dear {name}, your order {order} is on its way."
+
+
+def rows(channel: str, first: int, count: int) -> list[dict[str, Any]]:
+    """What a plain service accepts: `count` recipients, each with variables of their own."""
+    return [
+        {
+            "channel": channel,
+            "address": messages.address(channel, number),
+            "title": _TITLE,
+            "text": _TEXT,
+            "variables": {"name": f"Ann {number}", "order": str(number)},
+        }
+        for number in range(first, first + count)
+    ]
+
+
+def having(postgres: psycopg.Connection[Any], status: str) -> int:
+    """How many of a plain service's rows have this status."""
+    found = postgres.execute(
+        "SELECT count(*) FROM notification WHERE status = %s", (status,)
+    ).fetchone()
+    assert found is not None
+    return int(found[0])
 
 
 class PlainCelery:
@@ -32,6 +56,7 @@ class PlainCelery:
 
         self._service = plain_celery
         plain_celery.Base.metadata.create_all(plain_celery.engine())
+        self.accepting = [psutil.Process()]
         self.workers: list[psutil.Process] = []
         self._postgres = psycopg.connect(
             self._environment["PLAIN_DATABASE_URL"].replace("+psycopg", ""), autocommit=True
@@ -45,26 +70,14 @@ class PlainCelery:
         with contenders.processes(command, self._environment) as self.workers:
             yield self
 
-    def accept(self, channel: str, first: int) -> None:
-        self._service.accept(
-            [
-                {
-                    "channel": channel,
-                    "address": messages.address(channel, number),
-                    "title": _TITLE,
-                    "text": _TEXT,
-                    "variables": {"name": f"Ann {number}", "order": str(number)},
-                }
-                for number in range(first, first + contenders.BATCH)
-            ]
-        )
+    def accept(self, channel: str, first: int, count: int = contenders.BATCH) -> None:
+        self._service.accept(rows(channel, first, count))
 
     def unsettled(self) -> int:
-        found = self._postgres.execute(
-            "SELECT count(*) FROM notification WHERE status <> 'SENT'"
-        ).fetchone()
-        assert found is not None
-        return int(found[0])
+        return having(self._postgres, "QUEUED")
+
+    def failed(self) -> int:
+        return having(self._postgres, "FAILED")
 
     def forget(self) -> None:
         self._postgres.execute("TRUNCATE notification")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +59,31 @@ def run(part: Part, options: argparse.Namespace, machine: surroundings.Machine) 
     return part.table(figures)
 
 
+def bounds(parser: argparse.ArgumentParser, *, rounds: int, budget: float) -> None:
+    """Add the options that bound how long a part takes."""
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=budget,
+        metavar="SECONDS",
+        help="begin no round that would not be over by then (but the first)",
+    )
+
+
+def turns(options: argparse.Namespace) -> Iterator[int]:
+    """The numbers of the rounds that there is time for."""
+    started = time.monotonic()
+    longest = 0.0
+    for number in range(options.rounds):
+        began = time.monotonic()
+        if number and began + longest > started + options.budget:
+            say(f"no time for more than {number} of {options.rounds} rounds")
+            return
+        yield number
+        longest = max(longest, time.monotonic() - began)
+
+
 def say(text: str) -> None:
     """Tell how far it is."""
     print(f"{text} …", file=sys.stderr, flush=True)
@@ -67,6 +93,11 @@ def middle(rounds: Iterable[Mapping[str, Any]], name: str, **having: object) -> 
     """The median of a figure over the rounds that have these values; None if there are none."""
     found = [one[name] for one in rounds if having.items() <= one.items()]
     return statistics.median(found) if found else None
+
+
+def percentile(found: Sequence[float], part: float) -> float:
+    """The value that this part of them (0 to 1) does not exceed."""
+    return sorted(found)[max(0, math.ceil(part * len(found)) - 1)]
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

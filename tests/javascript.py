@@ -1,10 +1,12 @@
-"""The AWS SDK for JavaScript, for the tests that drive it: `python -m tests.javascript` installs it
-into the project's `.node` folder if node is there."""
+"""JavaScript packages in the project's `.node` folder, if node is there, and scripts that use them.
+
+`python -m tests.javascript` installs the AWS SDK, for the tests that drive it."""
 
 import json
 import os
 import shutil
 import subprocess
+import types
 from pathlib import Path
 
 HERE = Path(__file__).parents[1] / ".node"
@@ -27,24 +29,29 @@ def node():
     return found
 
 
-def install():
-    """Have the package in `.node`. `Missing` if it cannot be."""
+def install(packages=types.MappingProxyType({PACKAGE: VERSION}), folder=HERE):
+    """Have the packages, by name and version, in a folder. `Missing` if they cannot be."""
     node()
-    installed = HERE / "node_modules" / PACKAGE / "package.json"
-    if installed.exists() and json.loads(installed.read_text())["version"] == VERSION:
+    if all(_installed(folder, name) == version for name, version in packages.items()):
         return
     npm = shutil.which("npm")
     if npm is None:
         raise Missing("node is here, but npm is not")
-    command = [npm, "install", *_QUIETLY, "--prefix", str(HERE), f"{PACKAGE}@{VERSION}"]
-    HERE.mkdir(exist_ok=True)
+    wanted = [f"{name}@{version}" for name, version in packages.items()]
+    command = [npm, "install", *_QUIETLY, "--prefix", str(folder), *wanted]
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=HERE, timeout=_INSTALLING
+            command, capture_output=True, text=True, check=True, cwd=folder, timeout=_INSTALLING
         )
     except subprocess.SubprocessError as error:
         told = getattr(error, "stderr", None) or error
-        raise Missing(f"npm cannot install {PACKAGE}: {told}") from error
+        raise Missing(f"npm cannot install {', '.join(wanted)}: {told}") from error
+
+
+def _installed(folder, package):
+    description = folder / "node_modules" / package / "package.json"
+    return json.loads(description.read_text())["version"] if description.exists() else None
 
 
 def run(script, given, timeout=100):
