@@ -106,8 +106,8 @@ def _http(body: bytes, status: bytes = b"200 OK") -> bytes:
     )
 
 
-_DATA, _HEADERS, _SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 4, 6, 8
-_ACK = _END_STREAM = 1
+DATA, HEADERS, SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 4, 6, 8
+ACK = END_STREAM = 1
 _PREFACE = 24
 _CREDIT = 16_384
 
@@ -123,7 +123,7 @@ class Apns(asyncio.Protocol):
         self._received = 0
         self._ids: dict[int, bytes] = {}
         self._decoder = hpack.Decoder()
-        transport.write(_frame(_SETTINGS, 0, 0, struct.pack(">HI", 3, 1000)))
+        transport.write(frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 1000)))
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data
@@ -139,32 +139,32 @@ class Apns(asyncio.Protocol):
             at += 9 + length
         self._buffer = buffer[at:]
         if self._received >= _CREDIT:
-            out.append(_frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
+            out.append(frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
             self._received = 0
         self._transport.write(b"".join(out))
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        if kind == _DATA:
+        if kind == DATA:
             self._received += len(payload)
-        elif kind == _HEADERS:
+        elif kind == HEADERS:
             payload = payload[5:] if flags & 0x20 else payload  # less the priority
             for name, value, *_ in self._decoder.decode(payload, raw=True):
                 if name == b"apns-id":
                     self._ids[stream] = bytes(value)
-        elif kind == _SETTINGS and not flags & _ACK:
-            return _frame(_SETTINGS, _ACK, 0, b"")
-        elif kind == _PING and not flags & _ACK:
-            return _frame(_PING, _ACK, 0, payload)
-        if kind in {_DATA, _HEADERS} and flags & _END_STREAM:
+        elif kind == SETTINGS and not flags & ACK:
+            return frame(SETTINGS, ACK, 0, b"")
+        elif kind == _PING and not flags & ACK:
+            return frame(_PING, ACK, 0, payload)
+        if kind in {DATA, HEADERS} and flags & END_STREAM:
             _counts["APNS"] += 1
             name = self._ids.pop(stream, b"")
             # ":status: 200" of HPACK's own table, then a literal that changes no table.
             block = b"\x88\x00\x07apns-id" + bytes([len(name)]) + name
-            return _frame(_HEADERS, 4 | _END_STREAM, stream, block)
+            return frame(HEADERS, 4 | END_STREAM, stream, block)
         return b""
 
 
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 

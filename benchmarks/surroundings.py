@@ -56,6 +56,7 @@ class Sinks:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.ps = psutil.Process(self.process.pid)
         self.settings: dict[str, dict[str, Any]] = self._line()
         for name in ("GCM", "ADM", "BAIDU", "SMS", "VOICE", "CUSTOM"):
             self.settings[name]["connections"] = IN_FLIGHT
@@ -113,7 +114,7 @@ class Servers:
         return {
             "postgresql": psutil.Process(self.postgres.process.pid),
             "redis": psutil.Process(self.redis.process.pid),
-            "providers": psutil.Process(self.sinks.process.pid),
+            "providers": self.sinks.ps,
         }
 
 
