@@ -9,9 +9,20 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import adapters, end_to_end, running, surroundings
+from benchmarks import (
+    adapters,
+    end_to_end,
+    growth,
+    intake,
+    latency,
+    providers,
+    running,
+    surroundings,
+)
 
-PARTS: dict[str, running.Part] = {one.NAME: one for one in (end_to_end, adapters)}
+PARTS: dict[str, running.Part] = {
+    one.NAME: one for one in (end_to_end, adapters, providers, intake, latency, growth)
+}
 
 
 def main() -> None:

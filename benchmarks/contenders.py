@@ -88,7 +88,7 @@ def drive(
             time.sleep(0.005)
         if elapsed >= seconds:
             break
-    _settle(contender)
+    settle(contender)
     run = Run(accepted, time.perf_counter() - started, times)
     taken = sinks.counts().get(channel, 0) - before
     if failed := contender.failed():
@@ -98,7 +98,8 @@ def drive(
     return run
 
 
-def _settle(contender: Contender) -> None:
+def settle(contender: Contender) -> None:
+    """Wait until everything that was accepted has a result. Raises if that takes too long."""
     give_up = time.perf_counter() + _SETTLE_SECONDS
     while left := contender.unsettled():
         if time.perf_counter() > give_up:

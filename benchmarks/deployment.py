@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from benchmarks import contenders, messages
+from benchmarks import contenders, messages, surroundings
 from benchmarks.surroundings import Servers
 from worker import intake, runtime, settings, store, vault, wire
 
@@ -104,6 +104,16 @@ class Deployment:
         command = [sys.executable, "-m", "worker.cli", "worker"]
         with contenders.processes(command, self.environment, count=count) as self.workers:
             yield self
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[tuple[psutil.Process, str]]:
+        """With a process that serves the API and waits for no outcomes; it and its URL."""
+        port = surroundings.free_port()
+        command = [sys.executable, "-m", "worker.cli", "api", "--port", str(port)]
+        environment = self.environment | {"SENDPOINT_WAIT": "0"}
+        with contenders.processes(command, environment) as (process,):
+            surroundings.wait_for(port)
+            yield process, f"http://127.0.0.1:{port}"
 
     def accept(self, channel: str, first: int, count: int = contenders.BATCH) -> None:
         made = wire.convert(request(channel, first, count), wire.MessageRequest)
