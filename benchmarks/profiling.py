@@ -29,7 +29,7 @@ def of(pid: int, path: str | None) -> Iterator[None]:
         raise SystemExit("--profile needs py-spy: pip install py-spy")
     kind = "flamegraph" if path.endswith(".svg") else "raw"
     command = [program, "record", "--pid", str(pid), "--output", path, "--format", kind]
-    command += ["--rate", str(_RATE), "--nonblocking", "--threads", "--duration", "3600"]
+    command += ["--rate", str(_RATE), "--gil", "--threads", "--duration", "3600"]
     watching = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield

@@ -21,7 +21,7 @@ from worker.runtime import Runtime
 _log = logging.getLogger(__name__)
 
 _FEED_EVERY = 0.2  # seconds, while what waits fits into the queues
-_FEED_SOON = 0.02  # seconds, while more waits than does
+_FEED_SOON = 0.05  # seconds, while more waits than does
 
 
 @dataclass(frozen=True, slots=True)

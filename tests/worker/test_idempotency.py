@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
 from tests.worker.flow import Backend
 from worker import intake, store, wire
@@ -172,8 +172,8 @@ def test_a_twin_waits_for_the_transaction_before_it(backend, commits):
 
 _WAITING = (
     select(func.count())
-    .select_from(tables.text("pg_stat_activity"))
-    .where(tables.text("wait_event_type = 'Lock' AND datname = current_database()"))
+    .select_from(text("pg_stat_activity"))
+    .where(text("wait_event_type = 'Lock' AND datname = current_database()"))
 )
 
 
@@ -243,7 +243,7 @@ class Cut:
     def to_server(self, client, server):
         with hanging_up(client, server):
             while data := client.recv(65536):
-                if b"COMMIT" in data and self.client is None:
+                if b"COMMIT\0" in data and self.client is None:
                     self.client = client
                     if not self.committed:
                         return

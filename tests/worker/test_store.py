@@ -131,6 +131,7 @@ def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock
             attempt=1,
             lease_token=1,
             created_at=clock(),
+            due_at=clock(),
             expires_at=clock() + timedelta(seconds=3600),
             claimed_at=clock(),
             held_until=claimed[one].held_until,

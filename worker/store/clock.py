@@ -6,7 +6,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Dialect, Float, TypeDecorator, literal
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Float,
+    TypeDecorator,
+    literal,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -63,8 +71,12 @@ _SQLITE = "strftime('%Y-%m-%d %H:%M:%f000', {start}, printf('%+.3f seconds', {se
 
 @compiles(after, "postgresql")
 def _after_postgresql(element: after, compiler: SQLCompiler, **kw: Any) -> str:
-    (seconds,) = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"(clock_timestamp() + make_interval(secs => {seconds}))"
+    (clause,) = element.clauses
+    seconds = compiler.process(clause, **kw)
+    time = f"clock_timestamp() + make_interval(secs => {seconds})"
+    # The clock may go on from row to row, and an index is searched only for what stays the same:
+    # in a query of its own it is read once.
+    return f"(SELECT {time})" if isinstance(clause, BindParameter) else f"({time})"
 
 
 @compiles(after, "sqlite")

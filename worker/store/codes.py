@@ -130,11 +130,14 @@ def erase_codes(db: Database, request_ids: Collection[UUID]) -> None:
     over = database.given(db, request_id=Uuid())
     statement = (
         update(one_time_code)
-        .where(_code.request_id == over.c.request_id, _code.sealed.is_not(None))
+        .where(
+            _code.request_id == over.c.request_id,
+            _code.sealed.is_not(None),
+            database.hurried(db),  # a code that comes back goes when it expires
+        )
         .values(sealed=None)
     )
-    with db.engine.begin() as connection:
-        database.hurry(connection)  # a code that comes back goes when it expires
+    with db.alone() as connection:
         connection.execute(
             statement, database.as_rows([{"request_id": one} for one in request_ids])
         )

@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    bindparam,
     case,
     cast,
     func,
@@ -45,6 +46,9 @@ from sqlalchemy import (
 from worker.store import codes, database, events
 from worker.store.database import Database
 from worker.store.tables import (
+    EXPIRING,
+    HELD,
+    WAITING,
     State,
     event_stream,
     message_attempt,
@@ -54,16 +58,17 @@ from worker.store.tables import (
 
 row = message_result.c
 
-# Written out, not parameters: only so can PostgreSQL plan a statement once and still use the
-# indexes, which are over the rows of one state.
-QUEUED = literal_column(f"'{State.QUEUED}'", Text())
-SENDING = literal_column(f"'{State.SENDING}'", Text())
+# The state where rows are asked for by their ids, written so that no index over the rows of a state
+# fits: while its statistics are old, PostgreSQL believes that there are none, and would walk them.
+_state = row.state.concat(literal_column("''"))
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A row that this worker now holds, and all that it needs to know of it."""
 
+    held_until: float
+    """When the lease ends at the earliest, on this process's monotonic clock."""
     id: UUID
     request_id: UUID
     application_id: str
@@ -82,8 +87,6 @@ class Claimed:
     """Since when it may be sent: later than it was created, if it had to wait."""
     expires_at: datetime
     claimed_at: datetime
-    held_until: float
-    """When the lease ends at the earliest, on this process's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +149,11 @@ def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Cl
     """Take the rows among `ids` that are due, for `lease` seconds. What is not in the answer is
     not ours to send: done, not due, expired, or somebody else's."""
     held_until = time.monotonic() + lease
-    with db.engine.begin() as connection:
-        found = (
-            connection.execute(_claim(db, lease), database.as_rows([{"id": one} for one in ids]))
-            .mappings()
-            .all()
-        )
-    return {one.id: Claimed(**one, held_until=held_until) for one in found}
+    with db.alone() as connection:
+        found = connection.execute(
+            db.statement(_claim), database.as_ids(db, ids) | {"lease": lease}
+        ).all()
+    return {one.id: Claimed(held_until, *one) for one in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,23 +168,12 @@ class Assignment:
 def assign(db: Database, assignments: Sequence[Assignment]) -> list[bool]:
     """Write down, before it happens, whom each message is handed to, so that after a crash nobody
     hands it to another. Says of each whether it is still held."""
-    chosen = database.given(db, id=Uuid(), lease_token=BigInteger(), provider=Text()).c
-    statement = (
-        update(message_result)
-        .where(
-            row.id == chosen.id,
-            row.lease_token == chosen.lease_token,
-            row.state == SENDING,
-        )
-        .values(provider=chosen.provider)
-        .returning(row.id, row.lease_token)
-    )
     rows = [
         {"id": one.id, "lease_token": one.lease_token, "provider": one.provider}
         for one in assignments
     ]
-    with db.engine.begin() as connection:
-        found = connection.execute(statement, database.as_rows(rows))
+    with db.alone() as connection:
+        found = connection.execute(db.statement(_assign), database.as_rows(rows))
         held = {(one.id, one.lease_token) for one in found}
     return [(one.id, one.lease_token) in held for one in assignments]
 
@@ -191,9 +181,10 @@ def assign(db: Database, assignments: Sequence[Assignment]) -> list[bool]:
 def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
     """Record what attempts came to, and say of each whether it was recorded. Those that were not
     had lost their lease; their results are kept as late ones."""
-    with db.engine.begin() as connection:
+    final = all(one.state is State.DONE and not one.events for one in finishes)
+    with db.alone() if final else db.engine.begin() as connection:
         found = connection.execute(
-            _finish(db), database.as_rows([_written(one) for one in finishes])
+            db.statement(_finish), database.as_rows([_written(one) for one in finishes])
         )
         held = {(one.id, one.lease_token) for one in found}
         recorded = [(one.id, one.lease_token) in held for one in finishes]
@@ -233,7 +224,7 @@ def rescue(
     """
     expired = _locked(
         select(row.id)
-        .where(row.state == SENDING, row.lease_until <= db.after(0))
+        .where(HELD, row.lease_until <= db.after(0))
         .order_by(row.lease_until)
         .limit(limit)
     )
@@ -285,7 +276,7 @@ def expire(db: Database, *, tell: Tell | None = None, limit: int = 500) -> int:
     says what event streams are told of them."""
     late = _locked(
         select(row.id)
-        .where(row.state == QUEUED, row.expires_at <= db.after(0))
+        .where(EXPIRING, row.expires_at <= db.after(0))
         .order_by(row.expires_at)
         .limit(limit)
     )
@@ -316,7 +307,7 @@ def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
     """
     with db.reading() as connection:
         found = connection.execute(
-            _waiting(db), database.as_rows([{"queue": one} for one in queues])
+            db.statement(_waiting), database.as_rows([{"queue": one} for one in queues])
         )
         lanes: dict[str, list[str]] = {}
         for queue, application_id in found:
@@ -330,11 +321,12 @@ def due(
     """Up to `each` rows of each of the applications that wait for a ring on `queue`, oldest first,
     the applications in turn. They are not offered again for `again_after` seconds."""
     shares = []
-    with db.engine.begin() as connection:
-        # That a row was rung for may be forgotten: it is rung for again.
-        database.hurry(connection)
+    asked = {"of_queue": queue, "each": each, "again_after": again_after}
+    with db.alone() as connection:
         for application_id in application_ids:
-            found = connection.execute(_due(db, queue, application_id, each, again_after))
+            found = connection.execute(
+                db.statement(_due), asked | {"of_application": application_id}
+            )
             shares.append([Ring(one, queue) for one in found.scalars()])
     turns = itertools.zip_longest(*shares)
     return [ring for turn in turns for ring in turn if ring is not None]
@@ -342,14 +334,13 @@ def due(
 
 def unring(db: Database, ids: Collection[UUID]) -> None:
     """Forget that these rows were rung: the next sweep of any worker rings them at once."""
-    wanted = database.given(db, id=Uuid())
     statement = (
         update(message_result)
-        .where(row.id == wanted.c.id, row.state == QUEUED)
+        .where(database.among(db, row.id), _state == State.QUEUED)
         .values(ring_at=row.due_at)
     )
     with db.engine.begin() as connection:
-        connection.execute(statement, database.as_rows([{"id": one} for one in ids]))
+        connection.execute(statement, database.as_ids(db, ids))
 
 
 def _waiting(db: Database) -> Executable:
@@ -357,14 +348,14 @@ def _waiting(db: Database) -> Executable:
     hop = select(
         lane.label("queue"),
         select(func.min(row.application_id))
-        .where(row.state == QUEUED, row.queue == lane)
+        .where(WAITING, row.queue == lane)
         .scalar_subquery()
         .label("application_id"),
     ).cte("hop", recursive=True)
     following = (
         select(func.min(row.application_id))
         .where(
-            row.state == QUEUED,
+            WAITING,
             row.queue == hop.c.queue,
             row.application_id > hop.c.application_id,
         )
@@ -372,7 +363,7 @@ def _waiting(db: Database) -> Executable:
     )
     hop = hop.union_all(select(hop.c.queue, following).where(hop.c.application_id.is_not(None)))
     rings = select(row.id).where(
-        row.state == QUEUED,
+        WAITING,
         row.queue == hop.c.queue,
         row.application_id == hop.c.application_id,
         row.ring_at <= db.after(0),
@@ -380,24 +371,23 @@ def _waiting(db: Database) -> Executable:
     return select(hop.c.queue, hop.c.application_id).where(rings.exists())
 
 
-def _due(
-    db: Database, queue: str, application_id: str, limit: int, again_after: float
-) -> Executable:
+def _due(db: Database) -> Executable:
     wanted = _locked(
         select(row.id)
         .where(
-            row.state == QUEUED,
-            row.queue == queue,
-            row.application_id == application_id,
+            WAITING,
+            row.queue == bindparam("of_queue", type_=Text()),
+            row.application_id == bindparam("of_application", type_=Text()),
             row.ring_at <= db.after(0),
         )
         .order_by(row.ring_at)
-        .limit(limit)
+        .limit(bindparam("each", type_=Integer()))
     )
     return (
         update(message_result)
-        .where(row.id == wanted.c.id)
-        .values(ring_at=db.after(again_after))
+        # That a row was rung for may be forgotten: it is rung for again.
+        .where(row.id == wanted.c.id, database.hurried(db))
+        .values(ring_at=db.after(bindparam("again_after", type_=Float())))
         .returning(row.id)
     )
 
@@ -409,19 +399,19 @@ def _locked(selected: Any) -> CTE:
     return cte.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
-def _claim(db: Database, lease: float) -> Executable:
-    wanted = database.given(db, id=Uuid())
+def _claim(db: Database) -> Executable:
     now = db.after(0)
     free = _locked(
         select(row.id)
         .where(
-            row.id.in_(select(wanted.c.id)),
-            row.state == QUEUED,
+            database.among(db, row.id),
+            _state == State.QUEUED,
             row.due_at <= now,
             row.expires_at > now,
         )
         .order_by(row.id)
     )
+    columns = {**row, "claimed_at": now}
     return (
         update(message_result)
         .where(row.id == free.c.id)
@@ -429,27 +419,24 @@ def _claim(db: Database, lease: float) -> Executable:
             state=State.SENDING,
             attempt=row.attempt + 1,
             lease_token=row.lease_token + 1,
-            lease_until=db.after(lease),
+            lease_until=db.after(bindparam("lease", type_=Float())),
             updated_at=now,
         )
-        .returning(
-            row.id,
-            row.request_id,
-            row.application_id,
-            row.channel_type,
-            row.address,
-            row.endpoint_id,
-            row.configuration,
-            row.variables,
-            row.queue,
-            row.provider,
-            row.attempt,
-            row.lease_token,
-            row.created_at,
-            row.due_at,
-            row.expires_at,
-            now.label("claimed_at"),
+        .returning(*(columns[name] for name in Claimed.__slots__ if name != "held_until"))
+    )
+
+
+def _assign(db: Database) -> Executable:
+    chosen = database.given(db, id=Uuid(), lease_token=BigInteger(), provider=Text()).c
+    return (
+        update(message_result)
+        .where(
+            row.id == chosen.id,
+            row.lease_token == chosen.lease_token,
+            _state == State.SENDING,
         )
+        .values(provider=chosen.provider)
+        .returning(row.id, row.lease_token)
     )
 
 
@@ -474,7 +461,7 @@ def _finish(db: Database) -> Executable:
         .where(
             row.id == new.id,
             row.lease_token == new.lease_token,
-            row.state == SENDING,
+            _state == State.SENDING,
         )
         .values(
             state=new.state,

@@ -10,8 +10,7 @@ from worker import plan
 from worker.limits import Limit, Rate
 from worker.store import database
 from worker.store.database import Database
-from worker.store.deliveries import QUEUED
-from worker.store.tables import message_result, rate_limit, worker_process
+from worker.store.tables import WAITING, message_result, rate_limit, worker_process
 
 row = message_result.c
 
@@ -59,7 +58,7 @@ def call_up(db: Database, application_id: str, *, after: float, limit: int = 100
     anyway are left alone."""
     soon = db.after(after)
     held = select(row.id).where(
-        row.state == QUEUED,
+        WAITING,
         row.queue.in_(plan.QUEUES),
         row.application_id == application_id,
         row.ring_at > db.after(after + 1),
@@ -82,9 +81,7 @@ def backlog_of(db: Database, application_id: str, *, most: int) -> int:
     """How many messages of an application wait to be sent, counted up to `most`."""
     waiting = (
         select(row.id)
-        .where(
-            row.state == QUEUED, row.queue.in_(plan.QUEUES), row.application_id == application_id
-        )
+        .where(WAITING, row.queue.in_(plan.QUEUES), row.application_id == application_id)
         .limit(most)
         .subquery()
     )
