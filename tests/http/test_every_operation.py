@@ -29,6 +29,21 @@ SUPPORTED = sorted(
 ENDPOINT = "us-east-1:ab c/d é"
 
 
+def whole(shape, **changes):
+    """A value of a shape with every member that the model knows."""
+    if isinstance(shape, str):
+        shape = MODEL.shape_for(shape)
+    if shape.type_name == "structure":
+        return {name: whole(member) for name, member in shape.members.items()} | changes
+    if shape.type_name == "list":
+        return [whole(shape.member)]
+    if shape.type_name == "map":
+        return {"k": whole(shape.value)}
+    if shape.metadata.get("enum"):
+        return shape.enum[0]
+    return {"string": "x", "integer": 1, "boolean": True, "double": 1.5}[shape.type_name]
+
+
 def arn(client, application):
     return client.get_app(ApplicationId=application)["ApplicationResponse"]["Arn"]
 
@@ -37,16 +52,15 @@ def put_endpoint(client, application):
     return client.update_endpoint(
         ApplicationId=application,
         EndpointId=ENDPOINT,
-        EndpointRequest={
-            "Address": SMS,
-            "ChannelType": "SMS",
-            "Attributes": {"colours": ["blue"]},
-            "Demographic": {"Locale": "de_DE"},
-            "EffectiveDate": "2026-11-01T12:00:00Z",
-            "Location": {"City": "Ulm", "Latitude": 48.4, "Longitude": 10.0},
-            "Metrics": {"hours": 1.5},
-            "User": {"UserId": "ann", "UserAttributes": {"first": ["Ann"]}},
-        },
+        EndpointRequest=whole(
+            "EndpointRequest",
+            Address=SMS,
+            ChannelType="SMS",
+            EffectiveDate="2026-11-01T12:00:00Z",
+            EndpointStatus="ACTIVE",
+            OptOut="NONE",
+            User={"UserId": "ann", "UserAttributes": {"first": ["Ann"]}},
+        ),
     )
 
 
@@ -62,8 +76,8 @@ def with_endpoint(call):
 
 def template(verb, kind, client, _):
     """An operation on a template, and what has to be done before it."""
-    shape, content = KINDS[kind]
-    request = {f"{shape}Request": {**content, "tags": {"team": "shop"}}}
+    shape, _ = KINDS[kind]
+    request = {f"{shape}Request": whole(f"{shape}Request", DefaultSubstitutions='{"a": "b"}')}
     told = getattr(client, f"create_{kind}_template")(TemplateName="t", **request)
     operation = getattr(client, f"{verb}_{kind}_template")
     if verb == "update":
@@ -122,14 +136,27 @@ def users_request():
     return {"MessageConfiguration": {"DefaultMessage": {"Body": "hi"}}, "Users": {"ann": {}}}
 
 
-LIMITS = {"Daily": 1, "Total": 2, "MessagesPerSecond": 50, "MaximumDuration": 60}
-SETTINGS = {"Limits": LIMITS, "QuietTime": {"Start": "22:00", "End": "06:00"}}
+def list_templates(client, application):
+    template("create", "sms", client, application)
+    client.create_sms_template(TemplateName="t2", SMSTemplateRequest={})
+    return client.list_templates(PageSize="1", Prefix="t", TemplateType="SMS")
+
+
+def list_template_versions(client, application):
+    template("update", "sms", client, application)
+    return client.list_template_versions(TemplateName="t", TemplateType="SMS", PageSize="1")
+
+
+NEW = {"Name": "new", "tags": {"a": "b"}}
+QUIET = {"Start": "22:00", "End": "06:00"}
+SETTINGS = whole("WriteApplicationSettingsRequest", QuietTime=QUIET)
 CALLS = {
-    "CreateApp": lambda c, _: c.create_app(
-        CreateApplicationRequest={"Name": "new", "tags": {"a": "b"}}
-    ),
+    "CreateApp": lambda c, _: c.create_app(CreateApplicationRequest=NEW),
     "GetApp": lambda c, a: c.get_app(ApplicationId=a),
-    "GetApps": lambda c, _: c.get_apps(PageSize="1"),
+    "GetApps": lambda c, _: (
+        c.create_app(CreateApplicationRequest=NEW),
+        c.get_apps(PageSize="1"),
+    ),
     "DeleteApp": lambda c, a: c.delete_app(ApplicationId=a),
     "GetApplicationSettings": lambda c, a: c.get_application_settings(ApplicationId=a),
     "UpdateApplicationSettings": lambda c, a: c.update_application_settings(
@@ -190,12 +217,8 @@ CALLS = {
     ),
     "UntagResource": lambda c, a: c.untag_resource(ResourceArn=arn(c, a), TagKeys=["a", "b"]),
     "ListTagsForResource": lambda c, a: c.list_tags_for_resource(ResourceArn=arn(c, a)),
-    "ListTemplates": with_template(
-        lambda c, _: c.list_templates(PageSize="1", Prefix="t", TemplateType="SMS")
-    ),
-    "ListTemplateVersions": with_template(
-        lambda c, _: c.list_template_versions(TemplateName="t", TemplateType="SMS", PageSize="1")
-    ),
+    "ListTemplates": list_templates,
+    "ListTemplateVersions": list_template_versions,
     "UpdateTemplateActiveVersion": with_template(
         lambda c, _: c.update_template_active_version(
             TemplateName="t",
