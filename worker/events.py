@@ -81,6 +81,13 @@ def reported(handed: store.Handed, outcome: Outcome, *, recorded: bool) -> None:
     )
 
 
+def refused(application_id: str, limit: str, of: str, *, seconds: float) -> None:
+    """A request was answered 429 for a limit: an owner's, or for the backlog of a queue."""
+    _log.info(
+        "refused application=%s limit=%s of=%s seconds=%.3f", application_id, limit, of, seconds
+    )
+
+
 def paused(claimed: store.Claimed, provider: str, outcome: Outcome, *, seconds: float) -> None:
     """A provider failed so often that it is left alone for a while."""
     _log.error(

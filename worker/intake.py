@@ -7,12 +7,13 @@ import logging
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.contract import DeliveryStatus
-from worker import events, lookup, plan, render, store, templates, wire
+from worker import admission, events, lookup, plan, render, store, templates, wire
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -43,12 +44,13 @@ def accept(
 
     A request that was accepted with this idempotency key of this caller before is stored no second
     time. Raises `BadRequest` (nothing is stored), `NotFound` for an unknown application, and
-    `Conflict` if the key belongs to another request.
+    `Conflict` if the key belongs to another request, and `TooManyRequests`.
     """
     body = wire.check(request)
     key = _key(runtime, application_id, caller, idempotency_key, body)
 
     try:
+        admission.take_turn(runtime, application_id, caller, _named(request))
         directory = lookup.of_message(runtime, application_id, request)
         return _save(runtime, application_id, request, plan.plan(request, directory), key)
     except wire.RequestError as refusal:
@@ -68,6 +70,7 @@ def accept_users(
     key = _key(runtime, application_id, caller, idempotency_key, body)
 
     try:
+        admission.take_turn(runtime, application_id, caller, len(request.Users))
         directory = lookup.of_users(runtime, application_id, request)
         return _save(runtime, application_id, request, plan.plan_users(request, directory), key)
     except wire.RequestError as refusal:
@@ -92,12 +95,18 @@ def accept_code(
     key = _key(runtime, application_id, caller, idempotency_key, asked)
 
     try:
+        admission.take_turn(runtime, application_id, caller, _named(request))
         directory = lookup.of_message(runtime, application_id, request)
         recipients = plan.plan(request, directory)
         sent = code if all(one.settled is None for one in recipients) else None
         return _save(runtime, application_id, request, recipients, key, ttl=validity, code=sent)
     except wire.RequestError as refusal:
         return _as_before(runtime, key, refusal)
+
+
+def _named(request: wire.MessageRequest) -> int:
+    """How many recipients a request names."""
+    return len(request.Addresses or ()) + len(request.Endpoints or ())
 
 
 def _key(
@@ -142,7 +151,9 @@ def _save(
     code: store.NewCode | None = None,
 ) -> Accepted:
     request_id = uuid7()
-    full = _full(runtime, {one.queue for one in recipients if one.settled is None})
+    open_ = Counter(one.queue for one in recipients if one.settled is None)
+    admission.require_room(runtime, application_id, open_)
+    full = _full(runtime, open_)
     rows = [
         _row(position, one, 0.0 if one.queue in full else runtime.settings.ring_again_after)
         for position, one in enumerate(recipients)
@@ -162,6 +173,8 @@ def _save(
     )
     if key is not None and twin is not None:
         return _repeated(key, twin)
+    for queue, number in open_.items():
+        runtime.backlogs.add(application_id, queue, number)
     due = [store.Ring(row.id, row.queue) for row in rows if row.delivery_status is None]
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
     _ring(runtime, [one for one in due if one.queue not in full])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
@@ -15,6 +16,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from worker import (
+    backlog,
     batch,
     breaker,
     channels,
@@ -64,6 +66,9 @@ class Runtime:
         self._counting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sendpoint-limits")
         self.channels = channels.Channels(self.db, self.settings)
         self.rates = rates.Rates(self.db)
+        self.backlogs = backlog.Backlogs(
+            functools.partial(store.backlog_of, self.db), self.executor.submit, self.clock
+        )
         self.breakers = breaker.Breakers(self.clock)
         self.guard = lifecycle.Guard()
         self.claims = batch.Batch(self._claim, self.executor, gather=0.002)

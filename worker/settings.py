@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     half of it."""
     concurrency: int = 256
     """Messages in flight in one worker process."""
+    backlog: int = 1_000_000
+    """Messages of one application that may wait on one queue, unless `sendpoint rate` says
+    otherwise for it; requests beyond that are answered 429. 0 is any number."""
     window: int = 500
     """Rings that may wait in one queue; what is accepted beyond it waits in the database. A longer
     queue would let one application's messages stand in front of another's."""
@@ -117,8 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
-        if self.codes_per_hour < 0:
-            raise ValueError("codes_per_hour must not be negative")
+        for name in ("codes_per_hour", "backlog"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
         for name in ("max_attempts", "concurrency", "window", "events_most"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")

@@ -64,7 +64,8 @@ def test_the_body_is_not_wrapped_and_the_headers_are_there(api):
     assert set(answer.json) == {"ApplicationId", "RequestId", "Result"}
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert answer.headers["Access-Control-Expose-Headers"] == "x-amzn-RequestId,x-amzn-ErrorType"
+    exposed = answer.headers["Access-Control-Expose-Headers"]
+    assert exposed == "x-amzn-RequestId,x-amzn-ErrorType,Retry-After"
     assert UUID(answer.headers["x-amzn-RequestId"])
     assert "Server" not in answer.headers
 

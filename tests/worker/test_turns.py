@@ -56,9 +56,9 @@ def claims(backend):
 
 
 def test_without_limits_nothing_is_asked(backend):
-    """But for one look at the limits every few seconds, by a process and not by a message."""
+    """But for a look at the limits every few seconds, and at the backlog, by a process and not by
+    a message."""
     backend.runtime.throttle = Silent()
-    backend.accept(*(f"a{number}" for number in range(100)))
     statements = []
     listener = backend.runtime.db.engine, "before_cursor_execute"
 
@@ -66,11 +66,13 @@ def test_without_limits_nothing_is_asked(backend):
         statements.append(statement)
 
     event.listen(*listener, note)
-    backend.work()
+    for _ in range(3):
+        backend.accept(*(f"a{number}" for number in range(100)))
+        backend.work()
     event.remove(*listener, note)
-    assert len(backend.adapter.sent) == 100
-    looks = [one for one in statements if "rate_limit" in one]
-    assert len(looks) == 1
+    assert len(backend.adapter.sent) == 300
+    assert len([one for one in statements if "rate_limit" in one]) == 1
+    assert len([one for one in statements if "count(*)" in one]) == 1
     assert backend.runtime.rates.cached() == {}
 
 
@@ -334,8 +336,8 @@ def test_a_worker_keeps_to_its_share_as_long_as_there_are_others(backend):
 
 def test_the_backlog_of_an_application_is_counted_up_to_a_bound(backend):
     backend.accept("a", "b", "c")
-    assert store.backlog_of(backend.runtime.db, backend.application, most=100) == 3
-    assert store.backlog_of(backend.runtime.db, backend.application, most=2) == 2
-    assert store.backlog_of(backend.runtime.db, "0" * 32, most=100) == 0
+    assert store.backlog_of(backend.runtime.db, backend.application, "sendpoint.custom", 100) == 3
+    assert store.backlog_of(backend.runtime.db, backend.application, "sendpoint.custom", 2) == 2
+    assert store.backlog_of(backend.runtime.db, "0" * 32, "sendpoint.custom", 100) == 0
     backend.settle()
-    assert store.backlog_of(backend.runtime.db, backend.application, most=100) == 0
+    assert store.backlog_of(backend.runtime.db, backend.application, "sendpoint.custom", 100) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import traceback
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 _EVERY_ANSWER = [
     (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType"),
+    (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType,Retry-After"),
 ]
 _FORBIDDEN = "Requests from this address are not accepted; SENDPOINT_ALLOW_FROM says which are"
 _UNAVAILABLE = "The database did not answer; try again"
@@ -95,12 +96,12 @@ def refusal(error: Exception, request_id: str) -> Response:
         # The error's own text may quote a recipient, so only where it was raised is logged.
         where = "".join(traceback.format_tb(error.__traceback__))
         _log.error("Request %s: %s\n%s", request_id, type(error).__name__, where)
+    headers = {"x-amzn-ErrorType": code}
+    if isinstance(error, wire.TooManyRequests) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
     body = wire.MessageBody(Message=message, RequestID=request_id)
     return Response(
-        wire.encode(body),
-        status_code=status,
-        media_type="application/json",
-        headers={"x-amzn-ErrorType": code},
+        wire.encode(body), status_code=status, media_type="application/json", headers=headers
     )
 
 

@@ -77,11 +77,11 @@ def call_up(db: Database, application_id: str, *, after: float, limit: int = 100
         return len(connection.execute(statement).all())
 
 
-def backlog_of(db: Database, application_id: str, *, most: int) -> int:
-    """How many messages of an application wait to be sent, counted up to `most`."""
+def backlog_of(db: Database, application_id: str, queue: str, most: int) -> int:
+    """How many messages of an application wait on a queue, counted up to `most` in the index."""
     waiting = (
-        select(row.id)
-        .where(WAITING, row.queue.in_(plan.QUEUES), row.application_id == application_id)
+        select(row.queue)
+        .where(WAITING, row.queue == queue, row.application_id == application_id)
         .limit(most)
         .subquery()
     )

@@ -105,7 +105,12 @@ class PayloadTooLarge(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """The caller should slow down."""
+    """The caller should slow down. `retry_after` is in how many seconds it may try again, None if
+    nobody can tell."""
 
     status = 429
     code = "TooManyRequestsException"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
