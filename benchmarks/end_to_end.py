@@ -115,8 +115,6 @@ def _round(
             contender, servers.sinks, channel, seconds=options.seconds, ahead=ahead
         )
     cpu = {group: spent / run.deliveries * 1e6 for group, spent in gauge.cpu().items()}
-    everything = cpu["accept"]  # this process started all the others
-    cpu["accept"] = 2 * everything - sum(cpu.values())
     return Round(
         contender=name,
         channel=channel,
@@ -127,7 +125,7 @@ def _round(
         postgresql_cpu=cpu["postgresql"],
         redis_cpu=cpu["redis"],
         providers_cpu=cpu["providers"],
-        all_cpu=everything,
+        all_cpu=sum(cpu.values()),
         memory=peak_memory(contender.workers),
         accept_p50=statistics.median(run.accept),
     )
