@@ -4,10 +4,18 @@ import json
 import signal
 
 import pytest
+from sqlalchemy import func, select
 
+from tests import account
 from tests.cli import processes
+from tests.http import api
 from tests.worker.test_saved import APP, APPLICATION, ENDPOINT, GCM
+from worker import http, importing
+from worker import runtime as runtime_
+from worker.settings import Settings
+from worker.store import tables
 
+ENDPOINTS = 8_000
 SEGMENT = "ChannelType,Address\nSMS,+15550100200\n"
 
 
@@ -66,20 +74,90 @@ def test_what_somebody_must_look_at_is_an_exit_code(ready, directory):
     assert ready("import-from-pinpoint", "nowhere").exit_code == 2
 
 
-def test_ctrl_c_and_again_come_to_the_same(ready, directory):
-    lines = (
-        json.dumps({**ENDPOINT, "Id": f"e{n}", "Address": f"a{n}", "User": {}})
-        for n in range(30_000)
+@pytest.mark.timeout(180)
+def test_a_saved_account_that_is_taken_over_with_interruptions_answers_as_before(
+    directory, database_url
+):
+    """Ctrl-C and then a kill in the middle, and an import that runs to its end."""
+    root = directory / "saved"
+    account.save(root, ENDPOINTS)
+    setting = {"database_url": database_url}
+    assert processes.run("db", "upgrade", cwd=directory, **setting).returncode == 0
+    command = "import-from-pinpoint", str(root), "--report", "report.json"
+    for number, words, code in (
+        (signal.SIGINT, "Endpoints: 10 %", 1),
+        (signal.SIGKILL, "Endpoints: 50 %", -signal.SIGKILL),
+    ):
+        with processes.started(*command, cwd=directory, **setting) as process:
+            process.wait_for(words)
+            assert process.stop(number) == code
+            assert "Traceback" not in process.said()
+            assert ("Run the same command again" in process.said()) is (code == 1)
+    told = processes.run(*command, cwd=directory, **setting)
+    assert told.returncode == 0, told.stdout
+    report = json.loads((directory / "report.json").read_text())
+    counts = report["Counts"]["endpoint"]
+    assert counts["Imported"] + counts["Unchanged"] == ENDPOINTS + 4
+    assert counts["Unchanged"] >= importing.BATCH, "what was stored before the kill stays"
+    assert {one["ChannelType"] for one in report["ChannelsToSet"]} == {"APNS", "EMAIL", "SMS"}
+    served = Settings(
+        database_url=database_url, inbox=str(directory / "inbox"), sandbox=True, wait=0
     )
-    root = save(directory, app=APPLICATION, export="\n".join(lines))
-    with processes.started("import-from-pinpoint", root, cwd=directory) as process:
-        process.wait_for("Endpoints: 10 %")
-        assert process.stop(signal.SIGINT) == 1
-        said = process.said()
-    assert "Interrupted. Run the same command again" in said
-    assert "Traceback" not in said
-    told = ready("import-from-pinpoint", root, "--report", "report.json")
-    assert told.exit_code == 0
-    counts = json.loads((directory / "report.json").read_text())["Counts"]["endpoint"]
-    assert counts["Imported"] + counts["Unchanged"] == 30_000
-    assert counts["Unchanged"] >= 1000, "what was stored before the interruption stays"
+    runtime = runtime_.open_runtime(served)
+    try:
+        with runtime.db.reading() as connection:
+            count = select(func.count()).select_from(tables.endpoint)
+            assert connection.execute(count).scalar_one() == ENDPOINTS
+        with http.serving(runtime) as url:
+            _answers_as_before(api.Api(url, runtime, account.SHOP).boto3())
+    finally:
+        runtime.close()
+
+
+def _answers_as_before(pinpoint):
+    shop = {"ApplicationId": account.SHOP}
+    apps = pinpoint.get_apps()["ApplicationsResponse"]["Item"]
+    assert {(one["Id"], one["Name"]) for one in apps} == {
+        (account.SHOP, "shop"),
+        (account.NEWS, "newsletter"),
+    }
+    for number in (0, 1, 2, 3, ENDPOINTS // 2, ENDPOINTS - 1):
+        before = account.endpoint(number)
+        found = pinpoint.get_endpoint(**shop, EndpointId=before["Id"])["EndpointResponse"]
+        assert found == before
+    found = pinpoint.get_application_settings(**shop)["ApplicationSettingsResource"]
+    assert found["QuietTime"] == {"End": "08:00", "Start": "22:00"}
+    assert found["Limits"]["Daily"] == 5
+    found = pinpoint.get_channels(**shop)["ChannelsResponse"]["Channels"]
+    assert {name: one["Enabled"] for name, one in found.items()} == {
+        "APNS": True,
+        "EMAIL": True,
+        "SMS": True,
+        "VOICE": False,
+    }
+    found = pinpoint.get_email_channel(**shop)["EmailChannelResponse"]
+    assert (found["FromAddress"], found["Version"]) == ("shop@example.com", 3)
+    # The active version is not the newest, and the newest is there.
+    for version in ({}, {"Version": "2"}):
+        before = account.template("SMS", int(version.get("Version", 1)))
+        found = pinpoint.get_sms_template(TemplateName="welcome", **version)["SMSTemplateResponse"]
+        assert {**found, "Arn": before["Arn"]} == before
+    for call in (
+        pinpoint.get_email_template,
+        pinpoint.get_push_template,
+        pinpoint.get_voice_template,
+    ):
+        call(TemplateName="welcome", Version="2")
+    # What a shipped app sends goes on working: a message to one of these, and none to who left.
+    pinpoint.update_sms_channel(**shop, SMSChannelRequest={"Enabled": True})
+    sent = pinpoint.send_messages(
+        **shop,
+        MessageRequest={
+            "TemplateConfiguration": {"SMSTemplate": {"Name": "welcome"}},
+            "MessageConfiguration": {},
+            "Endpoints": {account.endpoint(4)["Id"]: {}},
+            "Addresses": {account.LEFT: {"ChannelType": "SMS"}},
+        },
+    )["MessageResponse"]
+    assert sent["EndpointResult"][account.endpoint(4)["Id"]]["DeliveryStatus"] == "SUCCESSFUL"
+    assert sent["Result"][account.LEFT]["DeliveryStatus"] == "OPT_OUT"

@@ -453,7 +453,7 @@ def test_an_import_needs_no_memory_for_what_it_imported(sqlite_url, tmp_path):
     store.upgrade(db)
     file = tmp_path / "export.json"
     with file.open("w") as out:
-        for n in range(50_000):
+        for n in range(20_000):
             out.write(json.dumps(endpoint(n, Address=f"+1{n:010}")) + "\n")
     report = importing.Report(dry_run=True)
     tracemalloc.start()
@@ -463,7 +463,7 @@ def test_an_import_needs_no_memory_for_what_it_imported(sqlite_url, tmp_path):
     finally:
         tracemalloc.stop()
         db.close()
-    assert counts(report, "endpoint") == (50_000, 0, 0)
+    assert counts(report, "endpoint") == (20_000, 0, 0)
     assert peak < 24 << 20, f"{peak >> 20} MB"
 
 

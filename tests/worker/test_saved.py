@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,24 @@ SHAPES = {
     "a bare campaign": (CAMPAIGN, [saved.Problem]),
     "an error": ({"Message": "Resource not found", "RequestID": "x"}, [saved.Problem]),
 }
+MODEL = botocore.session.get_session().get_service_model("pinpoint")
+TAKEN = {
+    "GetApp": {saved.Application},
+    "GetApplicationSettings": {saved.Settings},
+    "GetApps": {saved.Application, saved.Page},
+    "GetChannels": {saved.Channel},
+    "GetEndpoint": {saved.Endpoint},
+    "GetEventStream": {saved.EventStream},
+    "GetUserEndpoints": {saved.Endpoint, saved.Page},
+    "ListTemplates": {saved.ListedTemplate, saved.Page},
+    "ListTemplateVersions": {saved.ListedTemplate, saved.Page},
+    **{f"Get{one}Template": {saved.Template} for one in ("Email", "Push", "Sms", "Voice")},
+    **{
+        one: {saved.Channel}
+        for one in MODEL.operation_names
+        if one.startswith("Get") and one.endswith("Channel")
+    },
+}
 METADATA = {"ResponseMetadata": {"RequestId": "x", "HTTPStatusCode": 200}}
 
 
@@ -169,6 +188,48 @@ def test_every_shape_is_known_by_its_content_however_it_is_written(shape, read):
         assert kinds(read(text.encode("utf-16"))) == expected
     if any(name.endswith("Response") for name in value):
         assert kinds(read(json.dumps({**METADATA, **value}))) == expected
+
+
+def filled(shape, name=""):
+    """A value of one of botocore's shapes, with every member that there is."""
+    match shape.type_name:
+        case "structure":
+            return {one: filled(inner, one) for one, inner in shape.members.items()}
+        case "list":
+            return [filled(shape.member, name)]
+        case "map":
+            key = "GCM" if name == "Channels" else "key"
+            return {key: filled(shape.value, name)}
+        case "string":
+            known = {"ApplicationId": APP, "Id": APP, "Arn": APPLICATION["Arn"], "Platform": "GCM"}
+            return shape.enum[0] if shape.enum else known.get(name, name or "text")
+        case "timestamp":
+            return "2024-01-01T00:00:00.000Z"
+        case other:
+            return {"boolean": True, "integer": 1, "double": 1.5}[other]
+
+
+@pytest.mark.parametrize(
+    "operation", [one for one in MODEL.operation_names if one.startswith(("Get", "List"))]
+)
+def test_of_all_that_pinpoint_can_be_asked_for_each_is_taken_or_left_knowingly(operation, read):
+    value = filled(MODEL.operation_model(operation).output_shape)
+    if operation.endswith("Template"):
+        (shape,) = value.values()
+        shape["TemplateType"] = operation.removeprefix("Get").removesuffix("Template").upper()
+    if operation.startswith(("GetCampaign", "GetJourney", "ListJourneys")):
+        value = json.loads(json.dumps(value).replace(f":apps/{APP}", f":apps/{APP}/campaigns/x"))
+    found = read(json.dumps(value))
+    assert found
+    if operation in TAKEN:
+        assert set(kinds(found)) == TAKEN[operation]
+        return
+    assert set(kinds(found)) == {saved.Problem}
+    assert not any(one.item.attention for one in found)
+    # What is around it may be gone; it is still nothing that is stored.
+    for inner in value.values():
+        bare = read(json.dumps(inner))
+        assert set(kinds(bare)) <= {saved.Problem, saved.Page, saved.ListedTemplate}, bare
 
 
 def test_values_after_each_other_are_all_read_with_their_lines(read):
@@ -339,14 +400,14 @@ def test_a_tree_is_walked_in_order_and_each_file_once(tmp_path):
 def test_reading_needs_no_memory_for_what_was_read(tmp_path):
     lines, document = tmp_path / "lines.gz", tmp_path / "document.json"
     with gzip.open(lines, "wt") as file:
-        file.writelines(f"{json.dumps({**ENDPOINT, 'Id': str(i)})}\n" for i in range(50_000))
-    numbers = [{"OptedOutNumber": f"+1{i:010}", "EndUserOptedOut": True} for i in range(50_000)]
+        file.writelines(f"{json.dumps({**ENDPOINT, 'Id': str(i)})}\n" for i in range(20_000))
+    numbers = [{"OptedOutNumber": f"+1{i:010}", "EndUserOptedOut": True} for i in range(20_000)]
     document.write_text(json.dumps({"OptedOutNumbers": numbers}))
     del numbers
     tracemalloc.start()
     try:
         for file in saved.files([lines, document]):
-            assert sum(not isinstance(one.item, saved.Page) for one in saved.read(file)) == 50_000
+            assert sum(not isinstance(one.item, saved.Page) for one in saved.read(file)) == 20_000
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

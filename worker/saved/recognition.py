@@ -36,6 +36,7 @@ _VERSION = re.compile(r"[0-9]{1,9}")
 
 _CHANNEL_TYPES = frozenset(wire.ChannelType) - {"PUSH", "IN_APP"}
 _SETTINGS = frozenset({"CampaignHook", "JourneyLimits", "Limits", "QuietTime"})
+_ABOUT_SETTINGS = frozenset({"ApplicationId", "LastModifiedDate"})
 _CONTENT = frozenset(
     {
         "ADM",
@@ -62,13 +63,13 @@ _TEMPLATE_TYPES = {
     "SMSTemplateResponse": "SMS",
     "VoiceTemplateResponse": "VOICE",
 }
-_RECEIPT = frozenset({"message", "Message", "RequestID"})
+_RECEIPT = frozenset({"Arn", "message", "Message", "RequestID"})
 _PAGES = frozenset(
     {"ApplicationsResponse", "EndpointsResponse", "TemplatesResponse", "TemplateVersionsResponse"}
 )
 _UNNEEDED = re.compile(
     r"(?:Activit|Campaign|Segment|Journey|ExportJob|ImportJob|InApp|Recommender|Kpi|Message|Event"
-    r"|ListRecommender|ApplicationDateRange|NumberValidate|Verification|Attributes)"
+    r"|ListRecommender|ApplicationDateRange|NumberValidate|Verification|SendUsersMessage)"
 )
 
 
@@ -132,11 +133,18 @@ def _bare(value: _Members) -> Iterator[Item]:
             return
     if _APP_ARN.fullmatch(arn):
         yield _application(value)
+    elif value.keys() & _SETTINGS and value.keys() <= _SETTINGS | _ABOUT_SETTINGS:
+        # Campaigns and journeys have limits and a quiet time of their own.
+        yield from _settings(value)
     elif value.keys() & {"__type", "Error", "errorMessage"} or value.keys() <= _RECEIPT:
-        yield Problem("is an error or a receipt that AWS answered, not what was asked for")
+        yield from _receipt(value)
     else:
         names = ", ".join(sorted(name for name in value if name.isidentifier())[:5])
         yield Problem(f"is not something that Pinpoint's API tells: its members are {names}")
+
+
+def _receipt(_: _Members) -> Iterator[Item]:
+    yield Problem("is an error or a receipt that AWS answered, not what was asked for")
 
 
 def _unneeded(_: _Members) -> Iterator[Item]:
@@ -316,11 +324,15 @@ _WRAPPERS: Mapping[str, Callable[[_Members], Iterator[Item]]] = {
     "ApplicationResponse": _applications,
     "ApplicationsResponse": _applications,
     "ApplicationSettingsResource": _settings,
+    "AttributesResource": _receipt,
     "ChannelsResponse": lambda value: _channels({"Channels": {}, **value}),
+    "CreateTemplateMessageBody": _receipt,
     "EndpointResponse": _endpoints,
     "EndpointsResponse": _endpoints,
     "EventStream": _event_streams,
+    "MessageBody": _receipt,
     "TagsModel": _tags,
+    "TemplateCreateMessageBody": _receipt,
 }
 
 _LISTED: Mapping[str, Callable[[Any], Iterator[Item]]] = {
@@ -343,7 +355,6 @@ _BARE: tuple[tuple[frozenset[str], Callable[[_Members], Iterator[Item]]], ...] =
     (frozenset({"SegmentType", "JobStatus"}), _unneeded),
     (frozenset({"Address", "ChannelType", "CohortId", "EndpointStatus"}), _endpoints),
     (frozenset({"User"}), _users),
-    (_SETTINGS, _settings),
     (frozenset({"Item", "NextToken"}), _page("Item")),
 )
 """What tells a bare body apart, the surest first."""
