@@ -262,6 +262,24 @@ def test_check(prepared, db):
     assert "EMAIL of shop (default: smtp)   wrong   Adapter 'smtp':" in ill.output
 
 
+def test_a_channel_without_a_provider_is_shown_and_is_wrong_unless_there_is_a_sandbox(
+    prepared, db, monkeypatch
+):
+    """As an import leaves it, and UpdateSmsChannel."""
+    store.change_channel(db, APP, "SMS", lambda _: (), enabled=True, details={})
+    shown = prepared("channel", "show", APP).output.splitlines()
+    assert shown[1].split() == ["SMS", "-", "-", "-", "enabled", "1", "-"]
+    well = prepared("check")
+    assert well.exit_code == 0
+    assert f"SMS of shop  sandbox  It has no provider: `sendpoint channel set {APP} SMS" in (
+        well.output
+    )
+    monkeypatch.setenv("SENDPOINT_SANDBOX", "off")
+    ill = prepared("check")
+    assert ill.exit_code == 1
+    assert "SMS of shop  wrong   It has no provider" in ill.output
+
+
 def test_check_says_whether_events_can_be_told(prepared, db, directory, monkeypatch):
     stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/events"
     store.put_event_stream(db, APP, destination=stream, role="r", by=None)

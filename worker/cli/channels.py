@@ -97,19 +97,15 @@ def show_(application: str, channel_type: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_described(one) for one in chosen], indent=2))
         return
-    rows = [
-        (
-            one.channel_type,
-            provider.name,
-            provider.weight,
-            provider.adapter,
-            "enabled" if one.enabled else "disabled",
-            one.version,
-            json.dumps(masked(provider.settings)),
-        )
-        for one in chosen
-        for provider in one.providers
-    ]
+    rows: list[tuple[object, ...]] = []
+    for one in chosen:
+        state = "enabled" if one.enabled else "disabled"
+        if not one.providers:
+            rows.append((one.channel_type, "-", "-", "-", state, one.version, "-"))
+        for provider in one.providers:
+            settings = json.dumps(masked(provider.settings))
+            told = provider.name, provider.weight, provider.adapter
+            rows.append((one.channel_type, *told, state, one.version, settings))
     head = ("TYPE", "PROVIDER", "WEIGHT", "ADAPTER", "STATE", "VERSION", "SETTINGS")
     show.table(head, rows)
 

@@ -15,6 +15,7 @@ from worker.runtime import Runtime
 
 _SECONDS = 10.0
 _OK, _WRONG = "ok", "wrong"
+_NO_PROVIDER = "It has no provider: `sendpoint channel set {} {} ADAPTER`"
 _NOWHERE = "It has an event stream, but SENDPOINT_EVENTS says nowhere to tell it"
 
 
@@ -43,6 +44,10 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
         if held.sink is None and store.find_event_stream(held.db, application.id) is not None:
             yield f"events of {application.name}", _WRONG, _NOWHERE
         for name, one in sorted(store.channels(held.db, application.id).items()):
+            if one.enabled and not one.providers:
+                result = "sandbox" if held.settings.sandbox else _WRONG
+                why = _NO_PROVIDER.format(application.id, name)
+                yield f"{name} of {application.name}", result, why
             for provider in one.providers:
                 found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
                 what = f"{name} of {application.name} ({provider.name}: {provider.adapter})"
