@@ -58,6 +58,21 @@ def test_settings_can_be_kept_and_are_taken_over(prepared, db, directory):
     assert ready.exists()
 
 
+def test_channels_that_wait_for_their_provider_are_there_afterwards(prepared, db, directory):
+    details = {"FromAddress": "shop@example.com"}
+    for name, enabled in (("EMAIL", True), ("VOICE", False)):
+        store.change_channel(db, APP, name, lambda _: (), enabled=enabled, details=details)
+    with processes.started("providers", "--app", APP, cwd=directory) as process:
+        process.wait_for(READY)
+        during = store.channels(db, APP)
+        assert process.stop(signal.SIGINT) == 0
+    assert {name for name, one in during.items() if not one.enabled} == {"VOICE"}
+    assert all(one.providers for one in during.values())
+    after = store.channels(db, APP)
+    assert {name: one.enabled for name, one in after.items()} == {"EMAIL": True, "VOICE": False}
+    assert all(not one.providers and one.details == details for one in after.values())
+
+
 def test_an_application_with_providers_of_its_own_is_not_touched(prepared, db):
     store.set_channel(db, APP, "EMAIL", adapter="sandbox", settings={})
     before = store.channels(db, APP)

@@ -80,7 +80,7 @@ def _refuse_own_providers(db: store.Database, application: str) -> None:
     own = sorted(
         name
         for name, one in store.channels(db, application).items()
-        if {provider.name for provider in one.providers} != {PROVIDER}
+        if {provider.name for provider in one.providers} - {PROVIDER}
     )
     if own:
         raise click.ClickException(
@@ -91,10 +91,21 @@ def _refuse_own_providers(db: store.Database, application: str) -> None:
 
 @contextlib.contextmanager
 def _used(db: store.Database, application: str, channels: Stand, *, keep: bool) -> Iterator[None]:
-    """The application sends to the doubles for the length of the block, or from now on."""
+    """The application sends to the doubles for the length of the block, or from now on.
+
+    Channels that were there without a provider, as an import leaves them, are so again afterwards.
+    """
+    before = store.channels(db, application)
+    bare = {name for name, one in before.items() if not one.providers}
     for name, one in channels.items():
         store.set_channel(
-            db, application, name, adapter=one.adapter, settings=one.settings, name=PROVIDER
+            db,
+            application,
+            name,
+            adapter=one.adapter,
+            settings=one.settings,
+            name=PROVIDER,
+            enabled=name not in before or before[name].enabled,
         )
     show.say(f"The application {application} sends to these:")
     try:
@@ -102,7 +113,10 @@ def _used(db: store.Database, application: str, channels: Stand, *, keep: bool) 
     finally:
         if not keep:
             for name in channels:
-                store.delete_channel(db, application, name)
+                if name in bare:
+                    store.remove_provider(db, application, name, PROVIDER)
+                else:
+                    store.delete_channel(db, application, name)
 
 
 def _show(received: Received) -> None:
