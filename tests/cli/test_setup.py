@@ -206,6 +206,10 @@ def test_secrets_are_not_shown(prepared, db):
         "client_secrets": ["hunter2"],
         "port": 25,
         "private_key": "",
+        # As UpdateGcmChannel and a certificate's file have them.
+        "service_account": '{"project_id": "shop", "private_key": "hunter2"}',
+        "certificate": "-----BEGIN PRIVATE KEY-----\nhunter2",
+        "broken": '{"private_key": "-----BEGIN PRIVATE KEY-----\nhunter2',
     }
     store.set_channel(db, APP, "EMAIL", adapter="smtp", settings=settings)
     assert json.loads(prepared("channel", "show", APP, "--json").output) == [
@@ -226,6 +230,9 @@ def test_secrets_are_not_shown(prepared, db):
                         "client_secrets": ["********"],
                         "port": 25,
                         "private_key": "",
+                        "service_account": {"project_id": "shop", "private_key": "********"},
+                        "certificate": "********",
+                        "broken": "********",
                     },
                 }
             ],

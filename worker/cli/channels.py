@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 from collections.abc import Mapping
@@ -130,8 +131,14 @@ def masked(value: Any, name: str = "") -> Any:
         return {key: masked(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list):
         return [masked(inner, name) for inner in value]
-    is_secret = any(word in name.lower() for word in _SECRET)
-    return _MASK if is_secret and isinstance(value, str) and value else value
+    if not isinstance(value, str) or not value:
+        return value
+    if any(word in name.lower() for word in _SECRET):
+        return _MASK
+    if value.lstrip().startswith("{"):  # a key file, as UpdateGcmChannel has it
+        with contextlib.suppress(ValueError, RecursionError):
+            return masked(json.loads(value), name)
+    return _MASK if "PRIVATE KEY" in value else value  # in a certificate's file, or what is broken
 
 
 def _described(one: store.Channel) -> dict[str, Any]:
