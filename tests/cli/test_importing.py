@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from worker.settings import Settings
 from worker.store import tables
 
 ENDPOINTS = 8_000
+GUIDE = Path(__file__).parents[2] / "docs/migrating-from-pinpoint.md"
 SEGMENT = "ChannelType,Address\nSMS,+15550100200\n"
 
 
@@ -72,6 +74,14 @@ def test_what_somebody_must_look_at_is_an_exit_code(ready, directory):
     assert told.exit_code == 1
     assert told.output.splitlines()[-1].startswith("Error: There is no application gone")
     assert ready("import-from-pinpoint", "nowhere").exit_code == 2
+
+
+def test_the_guide_shows_what_is_printed(ready, directory):
+    account.save(directory / "saved", 2000)
+    told = ready("import-from-pinpoint", "saved", "--dry-run")
+    assert told.exit_code == 0
+    printed = told.output[told.output.index("Read ") :]
+    assert f"```\n{printed}```\n" in GUIDE.read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(180)
