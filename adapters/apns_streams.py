@@ -29,7 +29,7 @@ class Exchange:
     unsent: bytes
     future: asyncio.Future[Answer]
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
 
     def answer(self) -> Answer:
         answer = Answer(self.headers, self.body)

@@ -11,7 +11,7 @@ returns a verdict. It never raises, retries, sleeps or looks anything up:
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from adapters.messages import Message
@@ -65,15 +65,16 @@ class Delivery:
     `id` is the message's own UUID in canonical form. It is the same for every attempt, so what is
     derived from it (apns-id, Message-ID, webhook-id) lets a provider recognise a repetition.
     `age` is the time since the message was accepted, which is when a push's time to live began, and
-    `timeout` the time the adapter has for everything, both in seconds.
+    `timeout` the time the adapter has for everything, both in seconds. It does not show whom it is
+    for, nor what it says.
     """
 
     id: str
     application_id: str
     request_id: str
     channel: ChannelType
-    address: str
-    message: Message
+    address: str = field(repr=False)
+    message: Message = field(repr=False)
     attempt: int = 1
     age: float = 0.0
     timeout: float = 30.0
@@ -95,7 +96,7 @@ class Outcome:
     status_code: int
     status_message: str = ""
     message_id: str | None = None
-    updated_token: str | None = None
+    updated_token: str | None = field(default=None, repr=False)
     retry_after: float | None = None
     fault: Fault | None = None
     indeterminate: bool = False

@@ -62,7 +62,7 @@ class Fcm:
     """Sends through one Firebase project.
 
     `service_account` is the key file's content, as JSON text or as what it parses to; its project
-    is the one that is sent to, and its token_uri must be Google's unless `base_url` is not.
+    is the one that is sent to, and its token_uri must be Google's, or where `base_url` is.
     ValueError names what is wrong and shows no secret.
 
     An outcome's `message_id` is FCM's name for the message (Pinpoint's was never documented). A
@@ -225,7 +225,7 @@ def _key_file(service_account: Mapping[str, Any] | str) -> Mapping[str, Any]:
 def _token_url(key_file: Mapping[str, Any], base: str) -> str:
     """A tenant may bring the key file, so it may not have us knock at any door it likes."""
     url = http.base_url(_text(key_file.get("token_uri")), "service_account's token_uri")
-    if base == _FIREBASE and not _GOOGLES.match(url):
+    if not _GOOGLES.match(url) and yarl.URL(url).authority != yarl.URL(base).authority:
         raise ValueError("service_account's token_uri must be Google's")
     return url
 

@@ -11,7 +11,7 @@ import functools
 import json
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -44,7 +44,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
     def document(self) -> dict[str, Any]:
         """The JSON object that the body is, or an empty one if it is anything else."""

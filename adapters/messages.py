@@ -32,7 +32,7 @@ class ApnsPush:
 class FcmPush:
     """A push for Firebase: the `message` object of HTTP v1 without its `token`."""
 
-    message: Mapping[str, Any]
+    message: Mapping[str, Any] = field(repr=False)
     validate_only: bool = False
 
 
@@ -50,7 +50,7 @@ class AdmPush:
 class BaiduPush:
     """A push for Baidu Cloud Push: `message` is sent as a JSON string. `expires` is in seconds."""
 
-    message: Mapping[str, str]
+    message: Mapping[str, str] = field(repr=False)
     expires: int | None = None
 
 
@@ -74,7 +74,7 @@ class Sms:
 class Voice:
     """A call that speaks `body`. `voice_id` is an Amazon Polly voice's name."""
 
-    body: str
+    body: str = field(repr=False)
     origination_number: str | None = None
     language_code: str | None = None
     voice_id: str | None = None
@@ -84,7 +84,7 @@ class Voice:
 class Part:
     """Text and the charset it is to be sent in."""
 
-    data: str
+    data: str = field(repr=False)
     charset: str = "UTF-8"
 
 

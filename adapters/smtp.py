@@ -146,7 +146,7 @@ class Smtp:
             self._pool.settle(connection, keep=keep)
 
     def _shown(self, text: str, address: str) -> str:
-        return smtp_replies.shown(text, address, self._relay.password)
+        return smtp_replies.shown(text, address, self._relay.secrets)
 
 
 def _signer(domain: str | None, selector: str | None, key: str | None) -> dkim.Signer | None:

@@ -3,9 +3,11 @@ setting, and quotes no secret."""
 
 from __future__ import annotations
 
+import base64
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +32,14 @@ class Relay:
     security: Security
     local_hostname: str
     tls: ssl.SSLContext | None
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What must not be shown: the password, and the forms in which AUTH sends it."""
+        if not self.password:
+            return ()
+        sent = (self.password, f"\0{self.username}\0{self.password}")
+        return (self.password, *(base64.b64encode(one.encode()).decode() for one in sent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ reply code second, by their class last. `TABLE` is read from the top; what it is
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -117,9 +118,9 @@ def outcome(reply: Reply, message_id: str) -> Outcome:
     )
 
 
-def shown(text: str, address: str, secret: str | None) -> str:
+def shown(text: str, address: str, secrets: Iterable[str] = ()) -> str:
     """The relay's words as a caller may see them: one line, no address, no password."""
-    for hidden in (address if "@" in address else None, secret):
+    for hidden in (address if "@" in address else None, *secrets):
         # An address is seen once: its pattern is compiled only where there is something to hide.
         if hidden and hidden.casefold() in text.casefold():
             text = re.sub(re.escape(hidden), "***", text, flags=re.IGNORECASE)

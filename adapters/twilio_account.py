@@ -4,6 +4,7 @@ what an answer of Twilio's API comes to (https://www.twilio.com/docs/api/errors)
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from collections.abc import Iterable, Mapping
@@ -70,6 +71,12 @@ def client(
     )
     made.api.base_url = http.base_url(base_url)
     return made
+
+
+def secrets(client: Client) -> tuple[str, str]:
+    """What must not be shown of what a client sends, in either form."""
+    user, password = client.username, client.password
+    return password, base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 async def create(client: Client, kind: str, fields: Mapping[str, object]) -> object:
@@ -185,7 +192,7 @@ def refusal(
 
 def accepted(sid: object) -> Outcome:
     """Twilio took it under this sid, in Pinpoint's words; without a sid nobody knows."""
-    if not sid or not isinstance(sid, str):
+    if not isinstance(sid, str) or not _SID.fullmatch(sid):
         return indeterminate("Twilio's answer has no sid", code=502)
     return successful(message_id=sid, text=f"MessageId: {sid}")
 

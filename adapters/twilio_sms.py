@@ -76,7 +76,6 @@ class TwilioSms:
         self._country = twilio_account.checked_country(default_country)
         self._callback = twilio_account.callback(status_callback, callback_token)
         self._validity = validity_seconds
-        self._secret = auth_token or api_key_secret or ""
         self._client = twilio_account.client(
             account_sid=account_sid,
             auth_token=auth_token,
@@ -106,7 +105,7 @@ class TwilioSms:
                 refused,
                 BY_CODE,
                 named_sender=bool(message.origination_number or message.sender_id),
-                hidden=(self._secret, delivery.address, message.body),
+                hidden=(*twilio_account.secrets(self._client), delivery.address, message.body),
             )
         return twilio_account.accepted(sid)
 

@@ -70,7 +70,6 @@ class TwilioVoice:
         self._ring = ring_seconds
         self._country = twilio_account.checked_country(default_country)
         self._callback = twilio_account.callback(status_callback, callback_token)
-        self._secret = auth_token or api_key_secret or ""
         self._client = twilio_account.client(
             account_sid=account_sid,
             auth_token=auth_token,
@@ -98,7 +97,12 @@ class TwilioVoice:
                 refused,
                 BY_CODE,
                 named_sender=bool(message.origination_number),
-                hidden=(self._secret, delivery.address, message.body, request["Twiml"]),
+                hidden=(
+                    *twilio_account.secrets(self._client),
+                    delivery.address,
+                    message.body,
+                    request["Twiml"],
+                ),
             )
         return twilio_account.accepted(sid)
 

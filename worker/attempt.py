@@ -40,8 +40,8 @@ class Attempt:
     outcome: Outcome
     provider: str | None = None
     one_time_code: bool = False
-    message: Message | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    message: Message | None = field(default=None, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,11 +44,11 @@ class Sent:
     application_id: str
     request_id: str
     channel: str
-    address: str
+    address: str = field(repr=False)
     endpoint_id: str | None
     accepted_at: int
     account: str = NOBODY
-    message: Message | None = None
+    message: Message | None = field(default=None, repr=False)
     sender: str | None = None
     server: str | None = None
     context: Mapping[str, str] = field(default_factory=dict)

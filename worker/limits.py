@@ -23,7 +23,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import idna
@@ -99,7 +99,7 @@ class Subject:
 
     application_id: str
     channel: str
-    address: str
+    address: str = field(repr=False)
     provider: str
     sender: Callable[[], str | None]
 

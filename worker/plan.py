@@ -45,12 +45,12 @@ class Recipient:
     `variables` are what the endpoint lets a message name, by dotted name.
     """
 
-    address: str
-    configuration: wire.EndpointSendConfiguration
+    address: str = field(repr=False)
+    configuration: wire.EndpointSendConfiguration = field(repr=False)
     channel: ChannelType | None
     user_id: str | None = None
     endpoint_id: str | None = None
-    variables: Mapping[str, Any] | None = None
+    variables: Mapping[str, Any] | None = field(default=None, repr=False)
     queue: str = QUEUES[0]
     settled: Outcome | None = None
 

@@ -14,6 +14,8 @@ import msgspec
 
 from worker import sinks, vault
 
+_SECRET = ("database_url", "broker_url", "secret_keys", "events", "events_secret")
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Times are in seconds.
@@ -126,6 +128,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("max_attempts", "concurrency", "window", "events_most"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+
+    def __repr__(self) -> str:
+        """Without what holds a secret, such as a URL's password."""
+        shown = {
+            name: "***" if name in _SECRET and getattr(self, name) else getattr(self, name)
+            for name in self.__struct_fields__
+        }
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
     def send_timeout(self) -> float:

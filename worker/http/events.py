@@ -16,10 +16,11 @@ from worker.runtime import Runtime
 from worker.wire import bounds
 
 _PLACE = r"arn:aws[a-z-]*:{}:[a-z0-9-]*:[0-9]{{12}}:{}"
+_NAME = r"(?!\.\.?\Z)[a-zA-Z0-9_.-]"  # it may become the name of a file or a directory
 _STREAM = re.compile(
-    _PLACE.format("kinesis", r"stream/[a-zA-Z0-9_.-]{1,128}")
+    _PLACE.format("kinesis", rf"stream/{_NAME}{{1,128}}")
     + "|"
-    + _PLACE.format("firehose", r"deliverystream/[a-zA-Z0-9_.-]{1,64}")
+    + _PLACE.format("firehose", rf"deliverystream/{_NAME}{{1,64}}")
 )
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]{1,512}")
 

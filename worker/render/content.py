@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -50,8 +50,8 @@ class Push:
     wants the app to be told beside the content: Context and TraceId.
     """
 
-    title: str
-    body: str
+    title: str = field(repr=False)
+    body: str = field(repr=False)
     action: wire.Action
     url: str
     data: dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +117,7 @@ class OptOut:
     """An address that must not be sent to: on the phone's channels or by email."""
 
     channel_types: tuple[str, ...]
-    address: str
+    address: str = field(repr=False)
     since: datetime | None
 
 

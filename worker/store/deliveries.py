@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -73,10 +73,10 @@ class Claimed:
     request_id: UUID
     application_id: str
     channel_type: str
-    address: str
+    address: str = field(repr=False)
     endpoint_id: str | None
-    configuration: str | None
-    variables: str | None
+    configuration: str | None = field(repr=False)
+    variables: str | None = field(repr=False)
     queue: str
     provider: str | None
     """The provider that a former attempt may have left the message with."""
@@ -103,7 +103,7 @@ class Finish:
     status_code: int | None = None
     status_message: str | None = None
     message_id: str | None = None
-    updated_token: str | None = None
+    updated_token: str | None = field(default=None, repr=False)
     counted: bool = True
     delay: float = 0.0
     attempt: int = 0
@@ -120,17 +120,17 @@ class Settled:
     request_id: UUID
     application_id: str
     channel_type: str
-    address: str
+    address: str = field(repr=False)
     endpoint_id: str | None
-    configuration: str | None
-    variables: str | None
+    configuration: str | None = field(repr=False)
+    variables: str | None = field(repr=False)
     provider: str | None
     message_id: str | None
     delivery_status: str
     status_code: int
     status_message: str
     created_at: datetime
-    body: str
+    body: str = field(repr=False)
     stream: events.EventStream
 
 

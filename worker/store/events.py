@@ -8,7 +8,7 @@ have it told twice.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +36,7 @@ class Event:
     """Something to be told: a JSON object."""
 
     application_id: str
-    record: str
+    record: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Untold:
 
     id: int
     application_id: str
-    record: str
+    record: str = field(repr=False)
     destination: str | None
 
 

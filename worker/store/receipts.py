@@ -5,7 +5,7 @@ It only moves forward: after the last word nothing changes, and what is heard tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +28,7 @@ class Handed:
     id: UUID
     application_id: str
     channel_type: str
-    address: str
+    address: str = field(repr=False)
     provider: str | None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,7 @@ class Request:
 
     request_id: UUID
     application_id: str
-    body: str
+    body: str = field(repr=False)
     trace_id: str | None = None
 
 
@@ -48,13 +48,13 @@ class Recipient:
     id: UUID
     position: int
     channel_type: str | None
-    address: str
+    address: str = field(repr=False)
     queue: str
     ring_in: float = 0.0
     user_id: str | None = None
     endpoint_id: str | None = None
-    configuration: str | None = None
-    variables: str | None = None
+    configuration: str | None = field(default=None, repr=False)
+    variables: str | None = field(default=None, repr=False)
     delivery_status: str | None = None
     status_code: int | None = None
     status_message: str | None = None
@@ -68,13 +68,13 @@ class Result:
     user_id: str | None
     endpoint_id: str | None
     channel_type: str | None
-    address: str
+    address: str = field(repr=False)
     state: State
     delivery_status: str | None
     status_code: int | None
     status_message: str | None
     message_id: str | None
-    updated_token: str | None
+    updated_token: str | None = field(repr=False)
     attempt: int
     due_at: datetime
     expires_at: datetime
