@@ -144,14 +144,16 @@ class SmtpDouble:
         for answer in session.answers:
             if answer.after is not None:
                 await answer.after.wait()
-            _tell(answer, said if answer.raw is None else answer)
             if answer.raw is not None:
+                _tell(answer, answer)
                 session.writer.write(answer.raw)
                 return None
         if wrong is None:
             recipients = tuple(session.recipients)
             mail = Mail(sender=session.sender, recipients=recipients, content=content)
             self.taken.append(mail)
+        for answer in session.answers:
+            _tell(answer, said)
         session.reset()
         return f"{said.status} {said.body}"
 

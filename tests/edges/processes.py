@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 
+import msgspec
 from aiosmtpd.controller import Controller
 from sqlalchemy import select
 
@@ -71,26 +72,15 @@ def mail_server(mailbox=None):
 
 
 class Worker:
-    """A worker process."""
+    """A worker process, or with another command another of Sendpoint's; `more` goes into its
+    environment."""
 
-    def __init__(self, config, log, command):
+    def __init__(self, config, log, command, more=None):
         environment = {name: value for name, value in os.environ.items() if "COV" not in name}
-        environment |= {
-            f"SENDPOINT_{name.upper()}": str(getattr(config, name))
-            for name in (
-                "database_url",
-                "broker_url",
-                "secret_keys",
-                "lease",
-                "ring_again_after",
-                "stall_after",
-                "concurrency",
-                "events",
-            )
-        }
+        environment |= _environment(config) | (more or {})
         self.log = log
         self.killed = False
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 env=environment,
@@ -118,6 +108,16 @@ class Worker:
             assert self.process.poll() is None, self.log.read_text(errors="replace")
             assert time.monotonic() < give_up, self.log.read_text(errors="replace")
             time.sleep(0.05)
+
+
+def _environment(config):
+    """What makes a process of these settings: those that are not the defaults."""
+    usual = settings.Settings()
+    return {
+        f"SENDPOINT_{field.name.upper()}": str(getattr(config, field.name))
+        for field in msgspec.structs.fields(settings.Settings)
+        if getattr(config, field.name) != getattr(usual, field.name)
+    }
 
 
 SENDPOINT = ("worker.cli", "worker")

@@ -120,23 +120,34 @@ class Channels:
         return list(self.providers.values())
 
 
+def open_runtime(database_url, clock, rings, seed=1, sleep=asyncio.sleep, **changes):
+    """A process of the backend: the real one, but for its clock, its broker and its chance."""
+    config = settings.Settings(database_url=database_url, **changes)
+    return runtime.Runtime(
+        settings=config,
+        db=store.connect(database_url, now=clock, vault=vault.Vault(vault.parse(vault.new_key()))),
+        rings=rings,
+        policy=retry.Policy(max_attempts=config.max_attempts),
+        rng=random.Random(seed),
+        clock=lambda: clock().timestamp(),
+        throttle=throttle.Limiter(
+            alone=throttle.Alone(lambda: round(clock().timestamp() * throttle.SECOND))
+        ),
+        sleep=sleep,
+    )
+
+
 class Backend:
     def __init__(self, database_url, **changes):
         self.clock = Clock()
         self.rings = Rings()
         self.adapter = Script()
-        config = settings.Settings(database_url=database_url, **changes)
-        self.runtime = runtime.Runtime(
-            settings=config,
-            db=store.connect(
-                database_url, now=self.clock, vault=vault.Vault(vault.parse(vault.new_key()))
-            ),
-            rings=self.rings,
-            policy=retry.Policy(max_attempts=config.max_attempts),
-            rng=random.Random(1),
-            clock=lambda: self.clock().timestamp(),
-            throttle=throttle.Limiter(alone=throttle.Alone(self._microseconds)),
+        self.runtime = open_runtime(
+            database_url,
+            self.clock,
+            self.rings,
             sleep=self._sleep,
+            **changes,
         )
         self.channels = self.runtime.channels = Channels(self.adapter)
         store.upgrade(self.runtime.db)
@@ -152,9 +163,6 @@ class Backend:
         burst = burst or limits.default_burst(what, rate)
         store.set_limit(self.runtime.db, owner or self.application, what, rate, burst)
         self.runtime.rates.forget()
-
-    def _microseconds(self):
-        return round(self.clock().timestamp() * throttle.SECOND)
 
     async def _sleep(self, seconds):
         until = self.clock() + timedelta(seconds=seconds)
