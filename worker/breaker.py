@@ -43,11 +43,16 @@ class Breakers:
         self._states: dict[Hashable, _State] = {}
 
     def wait(self, key: Hashable) -> float:
-        """Seconds until a message may pass; 0 for now. Asking takes nothing."""
+        """Seconds until it is worth asking again; 0 if a message may pass now. Asking takes
+        nothing."""
         state = self._states.get(key)
         if state is None or state.faults < self._policy.threshold:
             return 0.0
-        return max(0.0, state.open_until - self._clock(), state.probing_until - self._clock())
+        now = self._clock()
+        if state.open_until > now:
+            return state.open_until - now
+        # A probe mostly ends long before its time is up: nobody waits for all of that.
+        return max(0.0, min(state.probing_until - now, self._policy.pause))
 
     def enter(self, key: Hashable) -> None:
         """A message is about to pass; if the breaker is half open, it is the probe."""

@@ -63,10 +63,23 @@ def test_a_probe_passes_alone_and_closes_it(breakers, clock):
     assert breakers.wait("a") == 0
     breakers.enter("a")
     assert breakers.wait("a") == 5, "the others wait for the probe, and not for ever"
+    clock.time += 5
+    assert breakers.wait("a") == 0, "it has been given up: another may be the probe"
+    breakers.enter("a")
     breakers.record("a", successful())
     assert breakers.wait("a") == 0
     breakers.enter("a")
     assert breakers.wait("a") == 0
+
+
+def test_nobody_is_held_for_all_the_time_that_a_probe_may_take(clock):
+    breakers = breaker.Breakers(clock, breaker.Policy(threshold=3, pause=10, probe_timeout=60))
+    open_(breakers)
+    clock.time += 10
+    breakers.enter("a")
+    assert breakers.wait("a") == 10
+    clock.time += 55
+    assert breakers.wait("a") == 5
 
 
 def test_a_failed_probe_doubles_the_pause_up_to_a_cap(breakers, clock):
