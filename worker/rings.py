@@ -159,7 +159,7 @@ def transport_options(url: str) -> dict[str, Any]:
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        "health_check_interval": 5,
     }
 
 
