@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # An interrupted or failed step starts afresh the next time.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test bench format requirements clean
+.PHONY: help setup demo run test torture bench format requirements clean
 
 help:
 	@echo "make demo          send to every channel on this machine: no server, no account"
 	@echo "make run           start Sendpoint on this machine"
 	@echo "make test          format, lint, types, import rules and all tests"
+	@echo "make torture       break everything on schedule, and count what that did (10 minutes)"
 	@echo "make bench         measure whole deliveries, beside what people write instead (10 minutes)"
 	@echo "make format        format the code and apply safe fixes"
 	@echo "make requirements  pin deploy/*requirements.txt (UPGRADE=--upgrade for newer versions)"
@@ -33,6 +34,9 @@ test: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+torture: $(VENV)/.test
+	@$(BIN)/python -m tests.torture
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks

@@ -241,7 +241,7 @@ def _one_holder_at_a_time(run: _Run) -> Iterator[str]:
                 yield f"row {one.row} was claimed while it was held"
             if one.lost and one.at < (one.old_lease_until or 0.0):
                 early = (one.old_lease_until or 0.0) - one.at
-                yield f"row {one.row} was taken from its holder {early:.1f} s before its lease ended"
+                yield f"row {one.row} was taken from its holder {early:.1f} s before its time"
 
 
 def _sent_within_a_lease(run: _Run) -> Iterator[str]:

@@ -76,8 +76,8 @@ def plans(seed: int, *, recipients: int, seconds: float) -> list[Plan]:
     for first in range(0, recipients, _PER_CALL):
         manner = rng.choices(list(_MANNERS), list(_MANNERS.values()))[0]
         addresses = {}
-        for number in range(first, min(first + _PER_CALL, recipients)):
-            number += seed % 100 * 100_000  # what a former run left behind is not taken for its own
+        offset = seed % 100 * 100_000  # what a former run left behind is not taken for its own
+        for number in range(offset + first, offset + min(first + _PER_CALL, recipients)):
             channel = rng.choice(CHANNELS)
             word = rng.choice(_WORDS) if rng.random() < _WORD_ODDS else ""
             addresses[address(channel, number, word)] = channel

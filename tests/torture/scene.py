@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -29,8 +29,8 @@ from tests.torture.faults import Fault
 from tests.torture.ledgers import Ledgers, Rules
 from tests.torture.load import PRIVATE, Load
 from tests.torture.world import CHANNELS, World
-from worker import store, vault
 from worker import settings as settings_
+from worker import store, vault
 
 LEASE = 4.0
 SETTINGS = {
@@ -214,7 +214,7 @@ class Scene:
         self.leaks.clear()
         self.receipts = self.directory / f"receipts-{seed}.jsonl"
         with self.db.engine.begin() as connection:
-            for table in ("message_result", "message_attempt", "message_request", "witness"):
+            for table in testimony.TABLES:
                 connection.execute(text(f"TRUNCATE {table}"))
         with self.world_lock:
             self.servers.world.begin(seed=seed, ledger=self.receipts)
@@ -226,7 +226,8 @@ class Scene:
         """Let things break at their times, each in a thread of its own, so that they overlap."""
         started = time.monotonic()
         threads = [
-            threading.Thread(target=self._at, args=(started + one.at, one)) for one in planned
+            threading.Thread(target=self._at, args=(started + one.at, one), daemon=True)
+            for one in planned
         ]
         for thread in threads:
             thread.start()
@@ -274,11 +275,11 @@ class Scene:
 
     def hush(self) -> None:
         """Wait until nothing is under way any more: whoever was stopped has said its late word."""
-        written = None
+        written, give_up = None, time.monotonic() + _STUCK
         while True:
             with self.world_lock:
                 now = self.servers.world.written()
-            if now == written:
+            if now == written or time.monotonic() > give_up:
                 return
             written = now
             time.sleep(1.2)

@@ -1,4 +1,4 @@
-"""The judge must be able to condemn: for each invariant a ledger that breaks it, and nothing else."""
+"""The judge must be able to condemn: for each invariant a ledger that breaks it and no other."""
 
 import dataclasses
 

@@ -14,6 +14,9 @@ from tests.torture.ledgers import Attempt, Change, Receipt, Row
 from worker.store import Database
 from worker.store.tables import message_attempt, message_result
 
+TABLES = ("message_result", "message_attempt", "message_request", "idempotency", "witness")
+"""Where all is that a run leaves behind."""
+
 
 def rows(db: Database) -> list[Row]:
     """Every recipient's row."""

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ GARBAGE, SLOW = "garbage", "slow"
 
 _RUBBISH = b"\x00\xff\x15 none of any protocol \r\n\r\n"
 _SLOW_SECONDS = 1.0
+_ANSWERS_WITHIN = 60.0  # seconds
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<([^@>]*)@[^>]*>", re.IGNORECASE | re.MULTILINE)
 
 
@@ -90,10 +92,11 @@ class Clerk:
         ends: plays.Ends,
         read: Callable[[], str | None],
         identify: Callable[[str, Any], tuple[str | None, str | None]],
+        takes: Callable[[Any], bool] = lambda said: said.raw is None and (said.status or 200) < 300,
     ) -> Callable[[str], Any]:
         """What a double asks what to do with a request for an address. `read` is our id in the
         request as it is known by then, `identify` what is known once it is answered: our id and
-        the provider's."""
+        the provider's. `takes` says whether it has the message, however it answers."""
 
         def answer(address: str) -> Any:
             if channel is ChannelType.SMS and address == "list":
@@ -101,7 +104,7 @@ class Clerk:
             word, at, ours = self._sky.word(channel, address), time.time(), read()
 
             def told(said: Any) -> None:
-                accepted = said.raw is None and (said.status or 200) < 300
+                accepted = takes(said)
                 known, provider_id = identify(address, said) if accepted else (None, None)
                 self.write(
                     Receipt(
@@ -240,8 +243,16 @@ class Stage:
         def read() -> str | None:
             return double.requests[-1][2].get("StatusCallback", "").rpartition("=")[2] or None
 
+        def identify(number: str, _: Any) -> tuple[str | None, str | None]:
+            taken = reversed(double.taken["Messages"])
+            return None, next(one["sid"] for one in taken if one["to"] == number)
+
+        def takes(said: Any) -> bool:
+            # What it has it lists from then on, even if its answer was rubbish.
+            return said.status in {None, 201}
+
         double.script.standing = self.clerk.standing(
-            ChannelType.SMS, plays.SMS, read, lambda _, said: (None, said.body["sid"])
+            ChannelType.SMS, plays.SMS, read, identify, takes
         )
         settings = {
             "account_sid": twilio.ACCOUNT_SID,
@@ -323,6 +334,9 @@ class World:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _do(self, command: Mapping[str, Any]) -> Any:
         assert self.process.stdin is not None
@@ -332,9 +346,10 @@ class World:
 
     def _read(self) -> Any:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        ready, _, _ = select.select([self.process.stdout], [], [], _ANSWERS_WITHIN)
+        line = self.process.stdout.readline() if ready else ""
         if not line:
-            raise RuntimeError("the process of the doubles has ended")
+            raise RuntimeError("the process of the doubles has ended or hangs")
         return json.loads(line)
 
 

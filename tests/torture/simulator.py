@@ -1,0 +1,704 @@
+"""A simulator: the real intake, delivery and sweep under every kind of interleaving, in virtual
+time, all drawn from one seed.
+
+Each worker has an event loop of its own that is turned by hand, and its calls to the database wait
+at a gate until the simulation lets one through. So between any two steps of a delivery anything may
+happen: its worker is killed (its loop is never turned again) or stopped, its commit is cut off or
+the answer to it lost, its ring comes twice or never, the provider reads early, late, or not at all,
+clocks move. After the storm everything is let run, and the ledgers are judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import random
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from adapters.contract import (
+    Delivery,
+    Fault,
+    Outcome,
+    indeterminate,
+    permanent,
+    successful,
+    temporary,
+    throttled,
+)
+from tests.torture import checker, testimony, witness
+from tests.torture.ledgers import Answer, Call, Ledgers, Receipt, Rules
+from tests.worker import flow
+from worker import dispatch, intake, runtime, store, sweeping, wire
+
+LEASE = 10.0
+MAX_ATTEMPTS = 4
+_CHANNELS = ("EMAIL", "EMAIL", "GCM", "SMS", "CUSTOM")
+_PATIENCE = 400  # rounds of fair weather in which everything must come to its end
+
+
+class Killed(BaseException):
+    """The process ends here: nothing below it is run any more."""
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop in virtual time that runs only while it is turned."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.time = clock  # type: ignore[method-assign]
+
+    def turn(self) -> None:
+        """Run what is ready, and what that makes ready, and nothing that is not."""
+        for _ in range(1000):
+            self.call_soon(self.stop)
+            self.run_forever()
+            if not self._ready:  # type: ignore[attr-defined]
+                return
+        raise AssertionError("the loop does not come to rest")
+
+
+@dataclass
+class Pending:
+    """A call to the database that waits at the gate."""
+
+    run: Callable[[], Any]
+    future: Future[Any]
+
+
+class Gate(Executor):
+    """An executor whose calls run one by one, when the simulation says so."""
+
+    def __init__(self, **_: object) -> None:
+        self.calls: list[Pending] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.calls.append(Pending(lambda: fn(*args, **kwargs), future))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.calls.clear()
+
+
+class Wire:
+    """The way to a database: the commit that is `cut` is never made, and to the one that is `lost`
+    no answer comes. What follows is `then`: the process is killed, or sees an error."""
+
+    def __init__(self, db: store.Database) -> None:
+        self._commit = db.engine.dialect.do_commit
+        db.engine.dialect.do_commit = self._do_commit
+        self.clear()
+
+    def clear(self) -> None:
+        self.before: int | None = None
+        self.after: int | None = None
+        self.then: Callable[[], BaseException] = _gone
+
+    def _do_commit(self, connection: Any) -> None:
+        if self.before == 0:
+            self.clear_and_raise()
+        self._commit(connection)
+        if self.after == 0:
+            self.clear_and_raise()
+        self.before = None if self.before is None else self.before - 1
+        self.after = None if self.after is None else self.after - 1
+
+    def clear_and_raise(self) -> None:
+        then = self.then
+        self.clear()
+        raise then()
+
+
+def _gone() -> BaseException:
+    return OperationalError("COMMIT", None, ConnectionResetError("simulated"))
+
+
+@dataclass(eq=False)
+class Send:
+    """A message on its way to the provider. `worker` hears the answer, if it still can."""
+
+    delivery: Delivery
+    answer: asyncio.Future[Outcome]
+    worker: Process
+    token: int
+    at: float
+    ends: float
+    said: Outcome | None = None
+
+
+class Adapter:
+    """What a worker sends through: keeps to its deadline, as every adapter does."""
+
+    def __init__(self, world: Simulation, worker: Process) -> None:
+        self._world, self._worker = world, worker
+
+    async def send(self, delivery: Delivery) -> Outcome:
+        answer = self._worker.loop.create_future()
+        send = self._world.sent(self._worker, delivery, answer)
+        try:
+            async with asyncio.timeout(delivery.timeout):
+                return await answer
+        except TimeoutError:
+            if send in self._world.unread:
+                self._world.unread.remove(send)
+                if self._world.rng.random() < 0.5:  # it left, and is read after all
+                    self._world.unread.append(send)
+                    return indeterminate("no answer came")
+                return temporary(504, "not reached")
+            return indeterminate("no answer came")
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Broker(flow.Rings):
+    """The list of rings. `dies` is raised in the hand of whoever rings next."""
+
+    dies: Callable[[], BaseException] | None = None
+
+    def ring(self, rings: Sequence[store.Ring]) -> bool:
+        if self.dies is not None:
+            dies, self.dies = self.dies, None
+            raise dies()
+        return super().ring(rings)
+
+
+class Process:
+    """A worker process, from its start to its end. `stopped` is SIGSTOP."""
+
+    def __init__(self, world: Simulation, number: int) -> None:
+        self.number = number
+        self.alive, self.stopped = True, False
+        self.loop = Loop(world.monotonic)
+        with _patched(runtime, "ThreadPoolExecutor", Gate):
+            self.runtime = flow.open_runtime(
+                world.url, world.clock, world.broker, seed=world.rng.random(), **world.changes
+            )
+        self.wire = Wire(self.runtime.db)
+        channels = flow.Channels(Adapter(world, self))
+        channels.application = world.application
+        self.runtime.channels = channels
+        self.gate: Gate = self.runtime.executor  # type: ignore[assignment]
+        self.claims: dict[UUID, tuple[int, float]] = {}
+
+    @property
+    def runs(self) -> bool:
+        return self.alive and not self.stopped
+
+    def hear(self, row: UUID) -> None:
+        """A ring arrives."""
+        self.loop.create_task(dispatch.deliver(self.runtime, row))
+        self.loop.turn()
+
+    def end(self) -> None:
+        """Be gone, without another word."""
+        self.alive = False
+        for task in asyncio.all_tasks(self.loop):
+            task._log_destroy_pending = False
+        self.runtime.db.close()
+        with contextlib.suppress(RuntimeError):
+            self.loop.close()
+
+
+@dataclass
+class Result:
+    """What a seed came to."""
+
+    seed: int
+    steps: int
+    report: checker.Report
+    faults: int
+    virtual_seconds: float
+    history: list[str] = field(repr=False, default_factory=list)
+
+
+class Simulation:
+    """One seed. `url` is a migrated database with the witness in it, and nothing else."""
+
+    def __init__(
+        self, url: str, application: str, seed: int, *, steps: int = 150, workers: int = 3,
+        recipients: int = 12,
+    ) -> None:  # fmt: skip
+        self.url, self.application, self.seed = url, application, seed
+        self.steps, self.most = steps, recipients
+        self.rng = random.Random(f"simulation {seed}")
+        self.changes = {
+            "lease": LEASE,
+            "max_attempts": MAX_ATTEMPTS,
+            "message_ttl": self.rng.choice([40.0, 3600.0]),
+            "ring_again_after": 5.0,
+            "window": self.rng.choice([4, 500]),
+            "backoff_base": 1.0,
+        }
+        self.clock = flow.Clock()
+        self.ticks = 1000.0
+        self.broker = Broker()
+        self.unread: list[Send] = []
+        self.read: list[Send] = []
+        self.calls: list[Call] = []
+        self.receipts: list[Receipt] = []
+        self.tokens: dict[tuple[str, int], int] = {}
+        self.complaints: list[str] = []
+        self.faults = 0
+        self.history: list[str] = []
+        self.accepted = 0
+        self.control = store.connect(url, now=self.clock)
+        self._set_clock()
+        self.intake = Process(self, 0)
+        self.workers = [Process(self, number) for number in range(1, workers + 1)]
+        self.chooses: list[tuple[int, Callable[[], object]]] = [
+            (6, self.accept),
+            (25, self.let_through),
+            (15, self.ring),
+            (15, self.provider_reads),
+            (12, self.provider_answers),
+            (8, self.sweep),
+            (8, self.time_passes),
+            (2, self.kill),
+            (2, self.stop),
+            (4, self.go_on),
+            (2, self.lose_rings),
+            (2, self.double_rings),
+            (1, self.database_clock_jumps),
+            (1, self.broker_breaks),
+            (1, self.drain),
+        ]
+
+    def monotonic(self) -> float:
+        return self.ticks
+
+    def run(self) -> Result:
+        """The storm, then fair weather until everything is settled; then the judgement."""
+        start = self.ticks
+        with self._time():
+            weights = [weight for weight, _ in self.chooses]
+            for _ in range(self.steps):
+                ((_, act),) = self.rng.choices(self.chooses, weights)
+                act()
+                self._check_step()
+            self.fair_weather()
+        report = checker.check(self.ledgers())
+        extra = [checker.Violation("I9", "unfenced", what) for what in self.complaints]
+        report = dataclasses.replace(report, violations=tuple(sorted((*report.violations, *extra))))
+        self.close()
+        return Result(self.seed, self.steps, report, self.faults, self.ticks - start, self.history)
+
+    def close(self) -> None:
+        for process in (self.intake, *self.workers):
+            process.end()
+        self.control.close()
+
+    # What may happen in a step.
+
+    def accept(self) -> None:
+        """A caller sends a request, once or twice, and things may break under intake's hand."""
+        if self.accepted >= self.most:
+            return
+        count = self.rng.randint(1, 4)
+        channels = {
+            f"{channel}-{self.seed}-{self.accepted + number}": channel
+            for number in range(count)
+            for channel in [self.rng.choice(_CHANNELS)]
+        }
+        self.accepted += count
+        name = f"call-{self.accepted}"
+        said, answer, ids = None, Answer.UNKNOWN, []
+        for _ in range(self.rng.choice([1, 1, 2])):
+            self._endanger(self.intake, commits=1)
+            if self.rng.random() < 0.05:
+                self.broker.dies = Killed
+            try:
+                said = intake.accept(
+                    self.intake.runtime,
+                    self.application,
+                    wire.convert(_request(channels), wire.MessageRequest),
+                    idempotency_key=name,
+                )
+            except (Killed, OperationalError):
+                self.faults += 1
+            else:
+                ids.append(str(said.request_id))
+                answer = Answer.ACKNOWLEDGED
+            self.broker.dies = None
+            self.intake.wire.clear()
+        self._note(f"accept {name} {list(channels)} {answer}")
+        self.calls.append(
+            Call(
+                name=name,
+                application_id=self.application,
+                addresses=tuple(channels),
+                answer=answer,
+                request_ids=tuple(ids),
+            )
+        )
+
+    def let_through(self) -> None:
+        """One call of some worker reaches the database, or does not, or its answer is lost."""
+        ready = [one for one in self.workers if one.runs and one.gate.calls]
+        if ready:
+            worker = self.rng.choice(ready)
+            self._endanger(worker, commits=1)
+            self._perform(worker, worker.gate.calls.pop(self.rng.randrange(len(worker.gate.calls))))
+
+    def ring(self) -> None:
+        """A ring arrives at some worker."""
+        ready = [one for one in self.workers if one.runs]
+        if ready and self.broker.rung:
+            ring = self.broker.rung.pop(self.rng.randrange(len(self.broker.rung)))
+            self.rng.choice(ready).hear(ring.id)
+
+    def provider_reads(self) -> None:
+        """The provider reads a message, whatever has become of its sender."""
+        if self.unread:
+            self._read(self.unread.pop(self.rng.randrange(len(self.unread))), self._draw_outcome())
+
+    def provider_answers(self) -> None:
+        """The sender hears the answer, or never does."""
+        if self.read:
+            send = self.read.pop(self.rng.randrange(len(self.read)))
+            if self.rng.random() < 0.1:
+                self.faults += 1
+                self._note(f"answer to {send.delivery.address} is lost")
+                return
+            self._answer(send)
+
+    def sweep(self) -> None:
+        """A worker sweeps, or is killed or cut off half way."""
+        ready = [one for one in self.workers if one.runs]
+        if ready:
+            worker = self.rng.choice(ready)
+            self._endanger(worker, commits=self.rng.randint(1, 4))
+            if self.rng.random() < 0.05:
+                self.broker.dies = Killed
+            future: Future[Any] = Future()
+            self._perform(worker, Pending(lambda: sweeping.sweep(worker.runtime), future))
+            self.broker.dies = None
+
+    def time_passes(self) -> None:
+        self._pass(self.rng.choice([0.05, 0.5, 2.0, LEASE / 2, LEASE * 1.1]))
+
+    def kill(self) -> None:
+        """SIGKILL, and a new process in its place. What it had sent may still be read."""
+        ready = [one for one in self.workers if one.alive]
+        if ready:
+            self._kill(self.rng.choice(ready))
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        ready = [one for one in self.workers if one.runs]
+        if len(ready) > 1:
+            self.faults += 1
+            self.rng.choice(ready).stopped = True
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        for worker in self.workers:
+            if worker.alive and worker.stopped:
+                worker.stopped = False
+                worker.loop.turn()
+                return
+
+    def drain(self) -> None:
+        """SIGTERM: it claims nothing more, finishes, gives its rings back and is replaced."""
+        ready = [one for one in self.workers if one.runs]
+        if len(ready) > 1:
+            worker = self.rng.choice(ready)
+            worker.runtime.draining = True
+            self._turn_until_idle(worker)
+            store.unring(worker.runtime.db, worker.runtime.unanswered)
+            self._replace(worker)
+
+    def lose_rings(self) -> None:
+        if self.broker.rung:
+            self.faults += 1
+            self.broker.rung = self.rng.sample(
+                self.broker.rung, self.rng.randrange(len(self.broker.rung))
+            )
+
+    def double_rings(self) -> None:
+        if self.broker.rung:
+            self.faults += 1
+            self.broker.rung.append(self.rng.choice(self.broker.rung))
+
+    def broker_breaks(self) -> None:
+        self.faults += 1
+        self.broker.broken = not self.broker.broken
+
+    def database_clock_jumps(self) -> None:
+        """The database's clock is set, to either side. Nobody's monotonic clock is."""
+        self.faults += 1
+        self._step_clock(self.rng.choice([-3.0, LEASE * 1.5, 3.0]))
+
+    # How it comes to its end.
+
+    def fair_weather(self) -> None:
+        """Nothing breaks any more, and everybody gets their turn."""
+        self.broker.broken = False
+        for worker in self.workers:
+            worker.stopped = False
+            worker.loop.turn()
+        for _ in range(_PATIENCE):
+            for worker in self.workers:
+                while worker.gate.calls:
+                    self._perform(worker, worker.gate.calls.pop(0))
+            while self.unread:
+                self._read(self.unread.pop(0), None)
+            while self.read:
+                self._answer(self.read.pop(0))
+            while self.broker.rung:
+                self.rng.choice(self.workers).hear(self.broker.rung.pop(0).id)
+            if not self._open() and not any(one.gate.calls for one in self.workers):
+                return
+            worker = self.rng.choice(self.workers)
+            self._perform(worker, Pending(lambda: sweeping.sweep(worker.runtime), Future()))  # noqa: B023
+            if not self.broker.rung and not self.unread and not self.read:
+                self._pass(self.rng.uniform(0.2, 2.0))
+
+    def ledgers(self) -> Ledgers:
+        now = self.clock().timestamp()
+        return Ledgers(
+            rules=Rules(
+                max_attempts=MAX_ATTEMPTS,
+                lease=LEASE,
+                # The tokens of its sends are known here: `_check_send` is stricter than times.
+                slack=now,
+            ),
+            calls=self.calls,
+            rows=testimony.rows(self.control),
+            attempts=testimony.attempts(self.control),
+            changes=testimony.changes(self.control),
+            receipts=self.receipts,
+        )
+
+    # The machinery.
+
+    def sent(self, worker: Process, delivery: Delivery, answer: asyncio.Future[Outcome]) -> Send:
+        """A worker begins to send. It may only while its lease lasts, and end it within it."""
+        token, claimed_at = worker.claims[UUID(delivery.id)]
+        ends = self.ticks + delivery.timeout
+        if ends > claimed_at + LEASE:
+            self.complaints.append(
+                f"{delivery.address} may be sent until {ends - claimed_at - LEASE:.1f} s after its "
+                "lease"
+            )
+        send = Send(delivery, answer, worker, token, self.ticks, ends)
+        self.unread.append(send)
+        self._note(f"worker {worker.number} sends {delivery.address} (token {token})")
+        return send
+
+    def _read(self, send: Send, outcome: Outcome | None) -> None:
+        address = send.delivery.address
+        send.said = outcome or successful(message_id=f"{send.delivery.id}/{len(self.receipts)}")
+        accepted = send.said.status == "SUCCESSFUL"
+        self.receipts.append(
+            Receipt(
+                channel=str(send.delivery.channel),
+                address=address,
+                at=self.clock().timestamp(),
+                accepted=accepted,
+                message_id=send.delivery.id,
+                provider_id=send.said.message_id,
+            )
+        )
+        if accepted:
+            key = (send.delivery.id, send.token)
+            self.tokens[key] = self.tokens.get(key, 0) + 1
+            if self.tokens[key] > 1:
+                self.complaints.append(f"{address} was sent twice under one lease")
+        self._note(f"provider reads {address} (token {send.token}): {send.said.status}")
+        self.read.append(send)
+
+    def _answer(self, send: Send) -> None:
+        if send.worker.alive and not send.answer.done() and send.said is not None:
+            send.answer.set_result(send.said)
+            if send.worker.runs:
+                send.worker.loop.turn()
+
+    def _draw_outcome(self) -> Outcome | None:
+        return self.rng.choices(
+            [
+                None,
+                temporary(503, "failing"),
+                throttled(429, "busy", retry_after=1.0),
+                permanent(400, "no", fault=Fault.MESSAGE),
+            ],
+            [12, 2, 1, 1],
+        )[0]
+
+    def _endanger(self, process: Process, *, commits: int) -> None:
+        """Sometimes the next commits of a process are in danger."""
+        draw = self.rng.random()
+        if draw > 0.12:
+            return
+        number = self.rng.randrange(commits)
+        process.wire.then = Killed if draw < 0.06 else _gone
+        if self.rng.random() < 0.5:
+            process.wire.before = number
+        else:
+            process.wire.after = number
+
+    def _perform(self, worker: Process, call: Pending) -> None:
+        """Let a call through. Its result is heard at once; what may happen in between happens at
+        the wire."""
+        try:
+            result = call.run()
+        except Killed:
+            self.faults += 1
+            self._kill(worker)
+            return
+        except OperationalError as error:
+            self.faults += 1
+            call.future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - its caller's affair, as in a thread
+            call.future.set_exception(error)
+        else:
+            self._note_claims(worker, result)
+            call.future.set_result(result)
+        worker.wire.clear()
+        if worker.runs:
+            worker.loop.turn()
+
+    def _note_claims(self, worker: Process, result: Any) -> None:
+        for one in result if isinstance(result, Sequence) else ():
+            if isinstance(one, store.Claimed):
+                worker.claims[one.id] = one.lease_token, self.ticks
+                self._note(f"worker {worker.number} claims {one.address} (token {one.lease_token})")
+
+    def _kill(self, worker: Process) -> None:
+        self.faults += 1
+        self._note(f"worker {worker.number} is killed")
+        # What was at the gate may have reached the database, with nobody to hear of it.
+        for call in worker.gate.calls:
+            if self.rng.random() < 0.3:
+                worker.wire.clear()
+                with contextlib.suppress(Exception):
+                    self._note_claims(worker, call.run())
+        self._replace(worker)
+
+    def _replace(self, worker: Process) -> None:
+        worker.end()
+        self.workers[self.workers.index(worker)] = Process(self, worker.number)
+
+    def _turn_until_idle(self, worker: Process) -> None:
+        for _ in range(100):
+            worker.loop.turn()
+            if not asyncio.all_tasks(worker.loop):
+                return
+            if worker.gate.calls:
+                self._perform(worker, worker.gate.calls.pop(0))
+            elif self.unread and self.rng.random() < 0.5:
+                self.provider_reads()
+            elif self.read:
+                self._answer(self.read.pop(0))
+            else:
+                self._pass(1.0)
+            if not worker.alive:
+                return
+
+    def _pass(self, seconds: float) -> None:
+        self.ticks += seconds
+        self._step_clock(seconds)
+        for worker in self.workers:
+            if worker.runs:
+                worker.loop.turn()
+
+    def _step_clock(self, seconds: float) -> None:
+        self.clock.time += timedelta(seconds=seconds)
+        self._set_clock()
+
+    def _set_clock(self) -> None:
+        witness.set_clock(self.control, self.clock())
+
+    def _open(self) -> int:
+        with self.control.reading() as connection:
+            return connection.execute(
+                text("SELECT count(*) FROM message_result WHERE state <> 'DONE'")
+            ).scalar_one()
+
+    def _check_step(self) -> None:
+        """What must hold at every moment, not only in the end."""
+        if self.complaints:
+            return
+        with self.control.reading() as connection:
+            found = connection.execute(
+                text(
+                    "SELECT (SELECT count(*) FROM witness WHERE old_state = 'DONE'), "
+                    "(SELECT count(*) FROM witness WHERE old_state = 'SENDING' "
+                    "AND state = 'SENDING' AND token <> old_token)"
+                )
+            ).one()
+        if any(found):
+            self.complaints.append("a row was changed that was settled or held")
+
+    def _note(self, what: str) -> None:
+        self.history.append(f"{self.ticks - 1000:7.2f}  {what}")
+
+    @contextlib.contextmanager
+    def _time(self) -> Iterator[None]:
+        """The workers' monotonic clock is the simulation's."""
+        virtual = types.SimpleNamespace(
+            **{name: getattr(time, name) for name in dir(time) if not name.startswith("__")}
+        )
+        virtual.monotonic = self.monotonic
+        with contextlib.ExitStack() as stack:
+            for name, module in list(sys.modules.items()):
+                if name.startswith("worker.") and getattr(module, "time", None) is time:
+                    stack.enter_context(_patched(module, "time", virtual))
+            yield
+
+
+def prepare(url: str) -> str:
+    """Migrate a database for simulations; the application that they send for."""
+    db = store.connect(url)
+    store.upgrade(db)
+    witness.install(db, virtual=True)
+    application = store.create_application(db, "simulation").id
+    db.close()
+    return application
+
+
+def clear(url: str) -> None:
+    """Leave nothing of the seed before."""
+    db = store.connect(url)
+    with db.engine.begin() as connection:
+        for table in testimony.TABLES:
+            connection.execute(text(f"DELETE FROM {table}"))
+    db.close()
+
+
+def simulate(url: str, application: str, seed: int, **options: int) -> Result:
+    """Run one seed from an empty database."""
+    logging.getLogger("worker").setLevel(logging.CRITICAL)
+    logging.getLogger("sendpoint").setLevel(logging.CRITICAL)
+    clear(url)
+    return Simulation(url, application, seed, **options).run()
+
+
+def _request(channels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "MessageConfiguration": {"DefaultMessage": {"Body": "Hello"}},
+        "Addresses": {address: {"ChannelType": channel} for address, channel in channels.items()},
+    }
+
+
+@contextlib.contextmanager
+def _patched(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
