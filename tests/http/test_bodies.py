@@ -125,6 +125,15 @@ def test_a_body_that_is_not_as_long_as_its_head_says(api, framing, sent):
     assert api.stored() == (0, 0)
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_a_body_that_does_not_come_is_not_waited_for(api, framing, monkeypatch):
+    monkeypatch.setattr(body, "PATIENCE", 0.05)
+    with api.line() as line:
+        line.sendall(head(f"POST {api.path} HTTP/1.1", framing))
+        assert_bad(read_answer(line))
+    assert api.stored() == (0, 0)
+
+
 def test_what_is_not_http_is_refused(api):
     with api.line() as line:
         line.sendall(b"\x16\x03\x01 hello\r\n\r\n")

@@ -8,6 +8,7 @@ import botocore.session
 import pytest
 
 from tests.http.test_every_operation import CALLS, SUPPORTED
+from tests.http.test_openapi import DOCUMENTED
 from worker.render import arithmetic, helpers
 
 MODEL = botocore.session.get_session().get_service_model("pinpoint")
@@ -72,6 +73,11 @@ def test_every_operation_is_there():
         http = MODEL.operation_model(name).http
         assert where == f"{http['method']} {http['requestUri']}"
         assert does == "yes" if name in SUPPORTED else does.startswith("no: "), name
+
+
+def test_every_path_is_there():
+    told = set(re.findall("`([A-Z]+ /[^`]*)`", PAGE))
+    assert told == {f"{method} {path}" for method, path, _ in DOCUMENTED.values()}
 
 
 def test_every_member_is_there_once():

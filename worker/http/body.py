@@ -9,14 +9,16 @@ from worker import wire
 from worker.wire import bounds
 
 MAX_BODY = 7 * 1024 * 1024  # Pinpoint: 7 MB
+PATIENCE = 120.0
+"""How long, in seconds, a body may take to arrive. Ours: at 500 kbit/s it is the largest one."""
 
 
 async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
     """The whole body, of so many bytes at most.
 
     Raises `PayloadTooLarge` as soon as the body says or shows that it is, `BadRequest` for one
-    that is compressed, has two lengths or too many values, and Starlette's `ClientDisconnect` if
-    the client leaves halfway.
+    that is compressed, has two lengths or too many values, or does not come, and Starlette's
+    `ClientDisconnect` if the client leaves halfway.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.strip().lower() != "identity":
@@ -28,10 +30,14 @@ async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
     if int(request.headers.get("content-length", "0")) > most:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise too_large
+    try:
+        with anyio.fail_after(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+    except TimeoutError:
+        raise wire.BadRequest(f"The request body did not arrive in {PATIENCE:g} seconds") from None
     content = bytes(body)
     if len(content) > bounds.MAX_TOKENS:  # else it cannot have as many
         await anyio.to_thread.run_sync(wire.check_tokens, content)
