@@ -3,43 +3,51 @@
 It needs nothing but the `test` extra: servers are started for the run, on free ports of loopback.
 Each part is a module that also runs by itself (`python -m benchmarks.end_to_end --help`). Figures
 go to `benchmarks.json`, tables to standard output, how far it is to standard error.
+
+`--table FILE` measures nothing: it prints the tables of a file that was written before.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import time
+from pathlib import Path
 
-from benchmarks import (
-    adapters,
-    end_to_end,
-    growth,
-    intake,
-    latency,
-    providers,
-    running,
-    surroundings,
-)
-
-PARTS: dict[str, running.Part] = {
-    one.NAME: one for one in (end_to_end, adapters, providers, intake, latency, growth)
-}
+from benchmarks import report, running, surroundings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(report.PARTS)}")
     parser.add_argument("--json", default=running.JSON, help=f"default {running.JSON}")
+    parser.add_argument(
+        "--quick", action="store_true", help="only see that all of it runs: figures are worthless"
+    )
+    parser.add_argument("--table", metavar="FILE", help="print the tables of this JSON file")
     options = parser.parse_args()
-    if unknown := set(options.parts) - PARTS.keys():
+    if unknown := set(options.parts) - report.PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if options.table is None:
+        given = _QUICK if options.quick else []
+        _measure(options.parts or list(report.PARTS), options.json, given)
+    known = json.loads(Path(options.table or options.json).read_text(encoding="utf-8"))
+    print(report.report(known, options.parts))
+
+
+_QUICK = ["--rounds", "1", "--seconds", "0.3"]
+
+
+def _measure(parts: list[str], file: str, given: list[str]) -> None:
     machine = surroundings.machine()
-    print(f"{machine}\n", flush=True)
-    for name in options.parts or PARTS:
-        part = PARTS[name]
+    started = time.monotonic()
+    for number, name in enumerate(parts, 1):
+        running.say(f"{name}, part {number} of {len(parts)}, {time.monotonic() - started:.0f} s")
+        part = report.PARTS[name]
         own = argparse.ArgumentParser()
         part.arguments(own)
-        defaults = own.parse_args([], argparse.Namespace(json=options.json))
-        print(f"{running.run(part, defaults, machine)}\n", flush=True)
+        running.run(part, own.parse_args(given, argparse.Namespace(json=file)), machine)
+    running.say(f"measured in {time.monotonic() - started:.0f} s; the figures are in {file}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ BACKLOG = 100_000
 _SELDOM = 20.0  # messages a second
 _REQUEST = 100  # recipients
 _UUID = "('01900000-0000-7000-{}-' || lpad(to_hex({}), 12, '0'))::uuid"
-_DELIVERED = "stored {:,}"
+DELIVERED = "stored {:,}"
 _WAITING = "stored 1,000, and {:,} wait"
 
 
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace) -> running.Figures:
             with ours.running(1):
                 contenders.drive(ours, servers.sinks, CHANNEL)
             fill(ours, size - _REQUEST)
-            grown[_DELIVERED.format(size)] = ours
+            grown[DELIVERED.format(size)] = ours
             ours.postgres.execute("CHECKPOINT")
         for number in running.turns(options):
             for situation, ours in grown.items():
