@@ -428,6 +428,33 @@ def test_opt_outs_are_by_channel_and_address(db, application):
     assert store.opt_outs(db, application, ()) == set()
 
 
+def test_who_opted_out_is_known_however_the_address_is_written(db, application):
+    store.add_opt_out(db, application, "SMS", "+1 (555) 010-0200")
+    store.add_opt_outs(db, application, [("EMAIL", "Ann@Example.com", None)])
+    written = {
+        *(
+            ("SMS", one)
+            for one in (
+                "+15550100200",
+                "15550100200",
+                " +1 555.010.0200",
+                "tel:+1(0)5550100200",
+                "+1-555-010-0200",
+            )
+        ),
+        *(("EMAIL", one) for one in ("ann@example.com", "ANN@EXAMPLE.COM", "Ann@Example.com")),
+    }
+    others = {
+        ("SMS", "+15550100201"),
+        ("SMS", "SHOP"),
+        ("VOICE", "+15550100200"),
+        ("CUSTOM", "ann@example.com"),
+    }
+    assert store.opt_outs(db, application, written | others) == written
+    again = [("SMS", "15550100200", None), ("EMAIL", "ann@example.com", None)]
+    assert store.add_opt_outs(db, application, again) == set()
+
+
 def test_the_databases_own_clock_is_close_to_ours(database_url):
     db = store.connect(database_url)
     with db.engine.connect() as connection:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Text, select, tuple_, update
 
+from worker import addresses as addresses_
 from worker import wire
 from worker.store import clock, database
 from worker.store.database import Database
@@ -58,8 +59,12 @@ def endpoints(
 
 
 def add_opt_out(db: Database, application_id: str, channel_type: str, address: str) -> None:
-    """Never send to this address on this channel again."""
-    key = {"application_id": application_id, "channel_type": channel_type, "address": address}
+    """Never send to this address on this channel again, however it is written."""
+    key = {
+        "application_id": application_id,
+        "channel_type": channel_type,
+        "address": addresses_.plain(channel_type, address),
+    }
     _upsert(db, opt_out, key, {"created_at": db.after(0)}, None)
 
 
@@ -83,7 +88,7 @@ def add_opt_outs(
                     {
                         "application_id": application_id,
                         "channel_type": kind,
-                        "address": address,
+                        "address": addresses_.plain(kind, address),
                         "created_at": since or now,
                     }
                     for (kind, address), since in sorted(new.items(), key=lambda one: one[0])
@@ -95,7 +100,7 @@ def add_opt_outs(
 def opt_outs(
     db: Database, application_id: str, addresses: Collection[tuple[str, str]]
 ) -> set[tuple[str, str]]:
-    """Those of the (channel type, address) pairs that have opted out."""
+    """Those of the (channel type, address) pairs that have opted out, however they are written."""
     if not addresses:
         return set()
     asked = database.given(db, channel_type=Text(), address=Text()).c
@@ -106,10 +111,13 @@ def opt_outs(
             select(asked.channel_type, asked.address)
         ),
     )
-    rows = [{"channel_type": channel, "address": address} for channel, address in addresses]
+    plain = {pair: (pair[0], addresses_.plain(*pair)) for pair in addresses}
+    rows = [
+        {"channel_type": channel, "address": address} for channel, address in set(plain.values())
+    ]
     with db.reading() as connection:
-        found = connection.execute(statement, database.as_rows(rows))
-        return {(one.channel_type, one.address) for one in found}
+        found = set(map(tuple, connection.execute(statement, database.as_rows(rows))))
+    return {pair for pair in plain if plain[pair] in found}
 
 
 def retire_address(
