@@ -139,6 +139,6 @@ def _share(
         runtime.db,
         queue,
         drawn,
-        each=room // len(drawn),
+        room=room,
         again_after=runtime.settings.ring_again_after,
     )

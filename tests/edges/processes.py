@@ -140,20 +140,25 @@ class Deployment:
         self.runtime = runtime.open_runtime(self.settings)
         self.db = self.runtime.db
         store.upgrade(self.db)
-        self.application = store.create_application(self.db, "shop").id
+        self.application = self.open("shop")
+
+    def open(self, name):
+        """An application that sends email; its id."""
+        application = store.create_application(self.db, name).id
         store.set_channel(
             self.db,
-            self.application,
+            application,
             "EMAIL",
             adapter="smtp",
             settings={
                 "host": "127.0.0.1",
-                "port": mailbox.port,
+                "port": self.mailbox.port,
                 "security": "none",
                 "from_address": "shop@example.com",
                 "connections": 4,
             },
         )
+        return application
 
     def start_worker(self, command=SENDPOINT):
         log = self.directory / f"worker-{len(self.workers)}.log"
@@ -161,7 +166,7 @@ class Deployment:
         self.workers.append(worker)
         return worker
 
-    def accept(self, count, start=0):
+    def accept(self, count, start=0, application=None):
         """Accept so many recipients, 100 a request."""
         requests = []
         for first in range(start, start + count, 100):
@@ -181,7 +186,9 @@ class Deployment:
                 "Addresses": addresses,
             }
             accepted = intake.accept(
-                self.runtime, self.application, wire.convert(request, wire.MessageRequest)
+                self.runtime,
+                application or self.application,
+                wire.convert(request, wire.MessageRequest),
             )
             requests.append(accepted.request_id)
         return requests

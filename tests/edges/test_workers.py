@@ -51,6 +51,24 @@ def test_two_workers_deliver_each_of_2000_exactly_once(deploy, mailbox):
     assert all(worker.stop() == 0 for worker in deployment.workers)
 
 
+def test_a_message_is_not_behind_anothers_backlog(deploy, mailbox):
+    """In messages, not in time: so many of the other's go first as are in flight or have rung."""
+    window, concurrency, backlog = 50, 20, 3000
+    deployment = deploy(window=window, concurrency=concurrency)
+    other = deployment.open("other")
+    requests = deployment.accept(backlog)
+    some = mailbox.when(100)
+    deployment.start_worker()
+    assert some.wait(60)
+    code = deployment.accept(1, start=9000, application=other)
+    already = len(mailbox.by_recipient)
+    deployment.wait(code)
+    order = list(mailbox.by_recipient)  # by when each came first
+    # What was in flight and what had rung, and one window more if the queues were fed just before.
+    assert order.index("r9000@example.com") - already <= concurrency + 2 * window
+    assert len(store.pending(deployment.db, requests)) > 0, "the others are far from done"
+
+
 def test_a_worker_killed_half_way_loses_nothing(deploy, mailbox):
     deployment = deploy(lease=5)
     half = mailbox.when(1000)

@@ -70,7 +70,7 @@ def save(db, application, *addresses, channel="EMAIL", ttl=3600):
 
 
 def due(db, application, each, queue=EMAIL):
-    return store.due(db, queue, [application], each=each, again_after=10)
+    return store.due(db, queue, [application], room=each, again_after=10)
 
 
 def only(db, application, request_id):
@@ -274,9 +274,9 @@ def test_applications_are_rung_for_in_turn(db, application, clock):
     clock.move(10)
     assert store.waiting(db, [EMAIL, "sendpoint.push"]) == {EMAIL: sorted([application, other])}
     assert store.waiting(db, ["sendpoint.push"]) == {}
-    rung = [ring.id for ring in store.due(db, EMAIL, [other, application], each=3, again_after=10)]
+    rung = [ring.id for ring in store.due(db, EMAIL, [other, application], room=6, again_after=10)]
     assert set(rung[0:4:2]) == set(few), "every second one is the other's while it has any"
-    assert len(rung) == 5
+    assert len(rung) == 6, "what it leaves of its share is the first one's"
     assert set(rung) < {*bulk, *few}
     assert store.waiting(db, [EMAIL]) == {EMAIL: [application]}
 

@@ -316,19 +316,28 @@ def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
 
 
 def due(
-    db: Database, queue: str, application_ids: Collection[str], *, each: int, again_after: float
+    db: Database, queue: str, application_ids: Collection[str], *, room: int, again_after: float
 ) -> list[Ring]:
-    """Up to `each` rows of each of the applications that wait for a ring on `queue`, oldest first,
-    the applications in turn. They are not offered again for `again_after` seconds."""
-    shares = []
-    asked = {"of_queue": queue, "each": each, "again_after": again_after}
+    """Up to `room` rows that wait for a ring on `queue`, oldest first, the applications in turn: an
+    equal share of each, and what one leaves of its share is the others'. They are not offered
+    again for `again_after` seconds."""
+    shares: dict[str, list[Ring]] = {one: [] for one in application_ids}
+    asked = {"of_queue": queue, "again_after": again_after}
     with db.alone() as connection:
-        for application_id in application_ids:
-            found = connection.execute(
-                db.statement(_due), asked | {"of_application": application_id}
-            )
-            shares.append([Ring(one, queue) for one in found.scalars()])
-    turns = itertools.zip_longest(*shares)
+        hungry = list(shares)
+        while hungry and (each := room // len(hungry)):
+            still = []
+            for application_id in hungry:
+                found = connection.execute(
+                    db.statement(_due), asked | {"of_application": application_id, "each": each}
+                )
+                ids = found.scalars().all()
+                shares[application_id] += [Ring(one, queue) for one in ids]
+                room -= len(ids)
+                if len(ids) == each:
+                    still.append(application_id)
+            hungry = still
+    turns = itertools.zip_longest(*shares.values())
     return [ring for turn in turns for ring in turn if ring is not None]
 
 
