@@ -36,6 +36,23 @@ def test_what_it_says_to_paste_sends(running, client):
     said = running.said()
     command = up.commands(processes.address(said), seed.APPLICATION)[client]
     assert command in said
+    _pasted(client, command)
+
+
+def test_with_keys_it_says_where_they_go(tmp_path):
+    with processes.started("up", "--port", "0", cwd=tmp_path, auth="on") as process:
+        said = process.wait_for(READY)
+        made = processes.run("key", "create", "shop", "--json", cwd=tmp_path)
+        key = json.loads(made.stdout)
+        for client in ("curl", "the AWS CLI", "boto3"):
+            command = up.commands(processes.address(said), seed.APPLICATION, auth=True)[client]
+            assert command in said
+            for name in ("Id", "Secret", "Token"):
+                command = command.replace(f"KEYS_{name.upper()}", key[name])
+            _pasted(client, command)
+
+
+def _pasted(client, command):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if client == "curl" and not shutil.which("curl"):
         pytest.skip("curl is not on PATH")

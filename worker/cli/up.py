@@ -16,19 +16,25 @@ _REQUEST = (
 )
 
 # The credentials are for the SDKs, which sign everything; without `auth` nothing checks them.
+_ANY = {"{id}": "any", "{secret}": "any", "{bearer}": ""}
+_OF_A_KEY = {
+    "{id}": "KEYS_ID",
+    "{secret}": "KEYS_SECRET",
+    "{bearer}": " -H 'Authorization: Bearer KEYS_TOKEN'",
+}
 _COMMANDS = {
     "curl": """\
-curl -sS {url}/v1/apps/{app}/messages -H 'Content-Type: application/json' -d '{request}'
+curl -sS {url}/v1/apps/{app}/messages -H 'Content-Type: application/json'{bearer} -d '{request}'
 """,
     "the AWS CLI": """\
-AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws pinpoint send-messages --region us-east-1 \
---endpoint-url {url} --application-id {app} --message-request '{request}'
+AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} aws pinpoint send-messages \
+--region us-east-1 --endpoint-url {url} --application-id {app} --message-request '{request}'
 """,
     "boto3": """\
 python3 - <<'END'
 import boto3
 pinpoint = boto3.client("pinpoint", endpoint_url="{url}", region_name="us-east-1",
-                        aws_access_key_id="any", aws_secret_access_key="any")
+                        aws_access_key_id="{id}", aws_secret_access_key="{secret}")
 print(pinpoint.send_messages(ApplicationId="{app}", MessageRequest={request})["MessageResponse"])
 END
 """,
@@ -69,14 +75,15 @@ def up(host: str | None, port: int | None, ready_file: Path | None) -> None:
     show.say("Stopped")
 
 
-def commands(url: str, application_id: str) -> dict[str, str]:
-    """How to send a first message with each client, to be pasted into a shell."""
-    return {
-        client: command.replace("{url}", url)
-        .replace("{app}", application_id)
-        .replace("{request}", _REQUEST)
-        for client, command in _COMMANDS.items()
-    }
+def commands(url: str, application_id: str, *, auth: bool = False) -> dict[str, str]:
+    """How to send a first message with each client, to be pasted into a shell. With `auth` KEYS_ID,
+    KEYS_SECRET and KEYS_TOKEN are to be filled in."""
+    credentials = _OF_A_KEY if auth else _ANY
+    values = {"{url}": url, "{app}": application_id, "{request}": _REQUEST, **credentials}
+    filled = dict(_COMMANDS)
+    for name, value in values.items():
+        filled = {client: command.replace(name, value) for client, command in filled.items()}
+    return filled
 
 
 def _prepare(settings: Settings) -> store.Application:
@@ -99,8 +106,9 @@ def _welcome(
         (f"Dev inbox    {inbox}", None),
     ]
     if settings.auth:
-        lines.append(("Keys         needed: `sendpoint key create NAME` makes one", None))
-    for client, command in commands(url, application.id).items():
+        needed = "needed: `sendpoint key create NAME` tells KEYS_ID, KEYS_SECRET and KEYS_TOKEN"
+        lines.append((f"Keys         {needed}", None))
+    for client, command in commands(url, application.id, auth=settings.auth).items():
         lines += [("", None), (f"Send with {client}:", "bold")]
         lines += [(line, None) for line in command.splitlines()]
     return [*lines, ("", None), ("Ctrl-C stops it", "dim")]
