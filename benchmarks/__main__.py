@@ -10,8 +10,9 @@ go to `benchmarks.json`, tables to standard output, how far it is to standard er
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 import time
+import traceback
 from pathlib import Path
 
 from benchmarks import report, running, surroundings
@@ -28,17 +29,22 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.parts) - report.PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    failed: list[str] = []
     if options.table is None:
         given = _QUICK if options.quick else []
-        _measure(options.parts or list(report.PARTS), options.json, given)
-    known = json.loads(Path(options.table or options.json).read_text(encoding="utf-8"))
-    print(report.report(known, options.parts))
+        failed = _measure(options.parts or list(report.PARTS), options.json, given)
+    print(report.report(running.known(Path(options.table or options.json)), options.parts))
+    if failed:
+        sys.exit(f"These parts failed: {', '.join(failed)}")
 
 
 _QUICK = ["--rounds", "1", "--seconds", "0.3"]
 
 
-def _measure(parts: list[str], file: str, given: list[str]) -> None:
+def _measure(parts: list[str], file: str, given: list[str]) -> list[str]:
+    """Measure these parts, one after the other. A part that fails leaves the others their turn; the
+    names of those that did."""
+    failed = []
     machine = surroundings.machine()
     started = time.monotonic()
     for number, name in enumerate(parts, 1):
@@ -46,8 +52,14 @@ def _measure(parts: list[str], file: str, given: list[str]) -> None:
         part = report.PARTS[name]
         own = argparse.ArgumentParser()
         part.arguments(own)
-        running.run(part, own.parse_args(given, argparse.Namespace(json=file)), machine)
+        defaults = own.parse_args(given, argparse.Namespace(json=file))
+        try:
+            running.run(part, defaults, machine)
+        except Exception:  # noqa: BLE001  # whatever it is, it is this part's
+            traceback.print_exc()
+            failed.append(name)
     running.say(f"measured in {time.monotonic() - started:.0f} s; the figures are in {file}")
+    return failed
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ async def _send(send: Send, numbers: Iterator[int]) -> None:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a round")
+    parser.add_argument("--seconds", type=float, default=0.8, help="of a round")
     running.bounds(parser, rounds=3, budget=60)
     parser.add_argument("--only", nargs="+", choices=[one.adapter for one in CASES])
 

@@ -59,11 +59,14 @@ def request(channel: str, first: int, count: int) -> dict[str, Any]:
 class Deployment:
     """An application with every channel, on a database and a Redis of its own."""
 
-    def __init__(self, servers: Servers, name: str, *, redis_database: int = 0) -> None:
+    def __init__(
+        self, servers: Servers, name: str, *, redis_database: int = 0, events: str = ""
+    ) -> None:
         self.settings = settings.Settings(
             database_url=servers.database(name),
             broker_url=f"{servers.redis.url}/{redis_database}",
             secret_keys=vault.new_key(),
+            events=events,
         )
         self.runtime = runtime.open_runtime(self.settings)
         store.upgrade(self.runtime.db)
@@ -95,6 +98,7 @@ class Deployment:
             "SENDPOINT_DATABASE_URL": self.settings.database_url,
             "SENDPOINT_BROKER_URL": self.settings.broker_url,
             "SENDPOINT_SECRET_KEYS": self.settings.secret_keys,
+            "SENDPOINT_EVENTS": self.settings.events,
             "SENDPOINT_LOG_LEVEL": "WARNING",
         }
 

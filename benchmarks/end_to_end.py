@@ -60,7 +60,7 @@ Start = Callable[[], AbstractContextManager[Contender]]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", nargs="+", default=CHANNELS, choices=CHANNELS)
-    running.bounds(parser, rounds=3, budget=225)
+    running.bounds(parser, rounds=3, budget=215)
     parser.add_argument("--seconds", type=float, default=2.0, help="of a channel's round")
     parser.add_argument("--warm", type=float, default=0.8, help="seconds before that")
     parser.add_argument("--without", nargs="+", default=(), choices=("1", "2", "celery", "bullmq"))

@@ -38,20 +38,22 @@ def peak_memory(roots: list[psutil.Process]) -> float:
 def _family(root: psutil.Process, others: Collection[psutil.Process] = ()) -> list[psutil.Process]:
     """A process and what it started; not what `others` started, nor they themselves."""
     found = [root]
-    for child in root.children():
-        if child not in others:
-            found += _family(child, others)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ended just now
+        for child in root.children():
+            if child not in others:
+                found += _family(child, others)
     return found
 
 
 def _cpu(root: psutil.Process, others: Collection[psutil.Process]) -> float:
     """Of those that ended meanwhile, too: the process that started them has their times."""
-    ended = root.cpu_times()
-    spent = ended.children_user + ended.children_system
+    spent = 0.0
     for one in _family(root, others):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = one.cpu_times()
             spent += times.user + times.system
+            if one == root:
+                spent += times.children_user + times.children_system
     return spent
 
 

@@ -114,7 +114,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="ROWS")
     parser.add_argument("--backlog", type=int, default=BACKLOG, metavar="MESSAGES")
     parser.add_argument("--seconds", type=float, default=2.0, help="of a round")
-    running.bounds(parser, rounds=3, budget=75)
+    running.bounds(parser, rounds=3, budget=65)
 
 
 def measure(options: argparse.Namespace) -> running.Figures:

@@ -9,6 +9,7 @@ from benchmarks import (
     adapters,
     cost,
     end_to_end,
+    features,
     growth,
     intake,
     latency,
@@ -20,7 +21,8 @@ from benchmarks.contenders import CHANNELS
 from benchmarks.deployment import ADAPTERS
 
 PARTS: Mapping[str, running.Part] = {
-    one.NAME: one for one in (end_to_end, adapters, providers, intake, latency, growth, cost)
+    one.NAME: one
+    for one in (end_to_end, adapters, features, providers, intake, latency, growth, cost)
 }
 
 Known = Mapping[str, running.Figures]
@@ -100,6 +102,14 @@ def _aims(known: Known) -> Sequence[tuple[str, str, float | None]]:
     smallest, *_, largest = (growth.DELIVERED.format(size) for size in growth.SIZES)
     return [
         ("deliveries a second of one worker process, GCM or APNS", "≥ 2,500", _best(whole)),
+        (
+            "GCM with limits and events, times plain Celery, both with 2 processes",
+            "≥ 15",
+            _over(
+                one(features.NAME, "per_second", features=features.EVENTS),
+                one(end_to_end.NAME, "per_second", contender=end_to_end.CELERY, channel="GCM"),
+            ),
+        ),
         ("accepting 100 recipients, function call, p50 (ms)", "≤ 20", accepting(_CALL, 100)),
         ("accepting 1 recipient, function call, p50 (ms)", "≤ 4", accepting(_CALL, 1)),
         ("more than that over HTTP, 100 recipients (ms)", "≤ 5", more(100)),

@@ -50,13 +50,26 @@ def run(part: Part, options: argparse.Namespace, machine: surroundings.Machine) 
     """Run one part with its options; its table."""
     logging.disable(logging.WARNING)  # aioapns writes two lines a connection
     started = time.monotonic()
+    path = Path(options.json)
+    others = {name: one for name, one in known(path).items() if name != part.NAME}
+    _write(path, others)  # should it fail, nobody takes the figures of another run for its own
     figures = dict(part.measure(options))
     figures["machine"] = asdict(machine) | {"load_after": surroundings.load()}
     figures["took"] = time.monotonic() - started
-    path = Path(options.json)
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps({**known, part.NAME: figures}, indent=1), encoding="utf-8")
+    _write(path, {**others, part.NAME: figures})
     return part.table(figures)
+
+
+def known(path: Path) -> dict[str, Figures]:
+    """The figures in a file, by part; none if there is no file."""
+    if not path.exists():
+        return {}
+    found: dict[str, Figures] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _write(path: Path, figures: Mapping[str, Figures]) -> None:
+    path.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 def bounds(parser: argparse.ArgumentParser, *, rounds: int, budget: float) -> None:
