@@ -25,7 +25,11 @@ class EventStream(Shape, frozen=True):
 
 
 class PublicEndpoint(EndpointRequest, frozen=True):
-    """What an app says of the endpoint that it is, beside its events."""
+    """What an app says of the endpoint that it is, beside its events. A word that is none in it is
+    that endpoint's mistake, not the request's."""
+
+    EndpointStatus: str | None = None
+    OptOut: str | None = None
 
 
 class Session(Shape, frozen=True):
