@@ -5,28 +5,43 @@ It exits with 0 if the thing was done, 1 if it failed, and 2 if it was asked for
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from worker.cli import (
-    applications,
-    channels,
-    check,
-    database,
-    importing,
-    keys,
-    messages,
-    openapi,
-    processes,
-    providers,
-    rates,
-    secrets,
-    session,
-    up,
-)
+_MODULES = {
+    "api": "api",
+    "app": "applications",
+    "channel": "channels",
+    "check": "check",
+    "db": "database",
+    "import-from-pinpoint": "importing",
+    "key": "keys",
+    "openapi": "openapi",
+    "providers": "providers",
+    "rate": "rates",
+    "results": "messages",
+    "secrets": "secrets",
+    "send": "messages",
+    "sweep": "processes",
+    "up": "up",
+    "worker": "processes",
+}
 
 
 class Commands(click.Group):
-    """A group whose commands end in one clear line instead of a traceback."""
+    """A group whose commands are loaded when they are asked for, since a worker has no use for an
+    HTTP server, and end in one clear line instead of a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return [*_MODULES]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        if cmd_name not in _MODULES:
+            return None
+        module = import_module(f"{__name__}.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -34,6 +49,8 @@ class Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
+            from worker.cli import session  # noqa: PLC0415 - so that `--help` need not load it
+
             if ctx.params["debug"]:
                 raise
             raise click.ClickException(session.explain(error)) from error
@@ -49,24 +66,3 @@ def main(debug: bool) -> None:
     `sendpoint api` and `sendpoint worker` run apart. SENDPOINT_... environment variables set up
     all of them.
     """
-
-
-for command in (
-    up.up,
-    processes.api,
-    processes.worker,
-    database.db,
-    applications.app,
-    channels.channel,
-    keys.key,
-    rates.rate,
-    secrets.secrets,
-    messages.send,
-    messages.results,
-    providers.providers,
-    processes.sweep,
-    check.check,
-    openapi.openapi,
-    importing.import_from_pinpoint,
-):
-    main.add_command(command)

@@ -1,4 +1,4 @@
-"""`sendpoint api`, `sendpoint worker`, `sendpoint sweep`: the processes of a deployment."""
+"""`sendpoint worker` and `sendpoint sweep`: those who deliver and look after what is left."""
 
 from __future__ import annotations
 
@@ -8,30 +8,12 @@ import click
 import msgspec
 from kombu.exceptions import OperationalError
 
-from worker import http, plan, sweeping, tasks
+from worker import plan, sweeping, tasks
 from worker.cli import session, show
 from worker.settings import Settings
 
 _PREFIX = "sendpoint."
 _PING_SECONDS = 3.0
-
-
-@click.command()
-@click.option("--host", help="Where to listen; else SENDPOINT_HOST.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Else SENDPOINT_PORT; 0 is a free one.")
-def api(host: str | None, port: int | None) -> None:
-    """Serve the API. Workers deliver what it accepts: `sendpoint worker`."""
-    settings = session.load()
-    session.require_shared_broker(settings)
-    session.log(settings)
-    host = settings.host if host is None else host
-    port = settings.port if port is None else port
-    with (
-        session.opened(settings) as held,
-        session.until_stopped(),
-        session.listening(host, port),
-    ):
-        http.serve(held, host=host, port=port, on_ready=lambda url: show.say(f"Listening on {url}"))
 
 
 def _queues(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
