@@ -260,6 +260,7 @@ def test_check(prepared, db):
         ["WHAT", "WHY"],
         ["database", "ok"],
         ["broker", "ok"],
+        ["limits", "set"],
         ["EMAIL", "disabled"],
         ["SMS", "asked"],
     ]
