@@ -38,7 +38,7 @@ def test_compose_runs_commands_that_exist(service):
     command, path = cli.main, []
     while words and isinstance(command, click.Group):
         path.append(words[0])
-        command, words = command.commands[words[0]], words[1:]
+        command, words = command.get_command(click.Context(command), words[0]), words[1:]
     command.make_parser(click.Context(command)).parse_args(list(words))
 
 
