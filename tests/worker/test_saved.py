@@ -243,6 +243,33 @@ def test_values_after_each_other_are_all_read_with_their_lines(read):
     assert [one.line for one in read(pretty)] == [4, 4 + length, 1]
 
 
+_OTHER = st.sampled_from([None, 1, "", "x", [], {}, [None], [{}], {"Item": [1]}, 10**30, "\0", 1.5])
+
+
+def _altered(value, data):
+    """The value with some of what is in it replaced by what is never there."""
+    if data.draw(st.integers(0, 9)) == 0:
+        return data.draw(_OTHER)
+    if isinstance(value, dict):
+        return {name: _altered(one, data) for name, one in value.items()}
+    return [_altered(one, data) for one in value] if isinstance(value, list) else value
+
+
+@given(st.data())
+def test_whatever_is_in_a_file_nothing_is_raised(tmp_path_factory, data):
+    file = tmp_path_factory.mktemp("saved") / "file"
+    shape = data.draw(st.sampled_from(sorted(SHAPES)))
+    file.write_text(json.dumps(_altered(SHAPES[shape][0], data), indent=2))
+    for one in saved.read(saved.files([file])[0]):
+        assert isinstance(one.item, saved.Item)
+
+
+@pytest.mark.parametrize("wrong", [["SMS"], {"a": "SMS"}, None, 1])
+def test_a_template_of_a_type_that_is_no_text_is_told(wrong, read):
+    (found,) = read(json.dumps({"SMSTemplateResponse": {**SMS_TEMPLATE, "TemplateType": wrong}}))
+    assert "TemplateType" in found.item.reason
+
+
 def test_members_come_through_whole(read):
     (found,) = read(json.dumps({"EndpointResponse": ENDPOINT}, indent=4))
     assert found.item.members == ENDPOINT

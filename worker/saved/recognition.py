@@ -216,7 +216,7 @@ def _template(value: _Members) -> Item:
     name, kind = value.get("TemplateName"), value.get("TemplateType")
     if kind == "INAPP":
         return Problem("Sendpoint has no in-app templates", attention=False, kind="template")
-    if not isinstance(name, str) or kind not in set(wire.TemplateType):
+    if not isinstance(name, str) or kind not in list(wire.TemplateType):
         return Problem("TemplateName, TemplateType: are missing or unknown", kind="template")
     return Template(
         name,
