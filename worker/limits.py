@@ -10,7 +10,7 @@ A limit belongs to an application, to an access key, or to all (`*`), and says o
     domain[:DOMAIN]        those to one email domain
     intake:requests        requests of one caller
     intake:recipients      recipients in the requests of one caller
-    backlog                messages that wait; a number and no rate
+    backlog                messages that wait on one queue; a number and no rate
 
 Without a name, a limit holds for each provider, sender or domain by itself, and one with a name
 takes its place for that one. A limit of `*` is shared by all applications, and comes on top of
@@ -145,7 +145,7 @@ def of_request(
 
 
 def backlog(limits: Limits, application_id: str, default: int) -> int:
-    """How many messages of an application may wait; 0 for any number."""
+    """How many messages of an application may wait on one queue; 0 for any number."""
     for owner in (application_id, EVERYBODY):
         own = limits.get(owner, {}).get(BACKLOG)
         if own is not None:

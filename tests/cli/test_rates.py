@@ -1,11 +1,15 @@
 """`sendpoint rate`: limits set, listed and removed while everything runs."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import APP
 from worker import limits, store
+
+ROOT = Path(__file__).parents[2]
 
 
 def listed(prepared):
@@ -112,6 +116,25 @@ def _held(db):
         ],
     )
     return rings
+
+
+def test_the_documentations_own_commands_do_what_it_shows(prepared):
+    text = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    console = text.partition("```console\n")[2].partition("```")[0]
+    shown, said = [], []
+    for line in console.splitlines():
+        if line.startswith("$ "):
+            words = shlex.split(
+                line.removeprefix("$ sendpoint ").replace("$APP", APP), comments=True
+            )
+            done = prepared(*words)
+            assert done.exit_code == 0, done.output
+            said += [one.split() for one in done.output.splitlines()]
+        else:
+            shown.append(line.replace("a364221704af4aca95825535e213c18a", APP).split())
+    assert len(shown) == 5
+    assert sorted(said) == sorted(shown)
+    assert "recipient" not in prepared("rate", "list").output
 
 
 def test_check_says_who_counts(prepared):

@@ -28,7 +28,7 @@ def rate() -> None:
       domain[:DOMAIN]      those to one email domain
       intake:requests      requests of one caller
       intake:recipients    recipients in the requests of one caller
-      backlog              messages that wait, at most; a number and no rate
+      backlog              messages that wait on one queue, at most; a number and no rate
 
     Without a name, a limit holds for each provider, sender, recipient, domain or caller by itself.
     """  # noqa: D301 - click wants the character that the escape stands for
