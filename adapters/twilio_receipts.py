@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,6 +16,12 @@ from adapters import twilio_account
 from adapters.contract import DeliveryStatus, Fault, Forged, Outcome, Receipt, successful
 from adapters.twilio_account import Verdict
 
+_READ = (
+    *("MessageStatus", "MessageSid", "ErrorCode"),
+    *("CallStatus", "CallSid", "SipResponseCode"),
+)
+_ALIKE = ("SmsMessageSid", "ParentCallSid")  # Twilio's, too, and of no interest here
+_CODE = re.compile("[0-9]{1,6}")
 _MOST_FIELDS = 200  # Twilio sends some twenty
 
 _NOBODYS = Verdict(DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER)
@@ -51,8 +58,10 @@ def of_message(fields: Mapping[str, str]) -> Receipt | None:
     if status not in _NOT_DELIVERED:
         return None
     code = fields.get("ErrorCode", "")
-    verdict, word = BY_CODE.get(int(code) if code.isdecimal() else 0, (_NOBODYS, "UNKNOWN"))
-    return _bad(f"{status} (Twilio {code})" if code.isdecimal() else status, sid, verdict, word)
+    if not _CODE.fullmatch(code):
+        return _bad(status, sid, _NOBODYS, "UNKNOWN")
+    verdict, word = BY_CODE.get(int(code), (_NOBODYS, "UNKNOWN"))
+    return _bad(f"{status} (Twilio {code})", sid, verdict, word)
 
 
 def of_call(fields: Mapping[str, str]) -> Receipt | None:
@@ -86,7 +95,18 @@ def genuine(
     signature = headers.get("x-twilio-signature", "")
     if not RequestValidator(token).validate(url + message, fields, signature):
         raise Forged
+    if len(fields) != len(pairs) or not _is_plain(fields):
+        raise Forged
     return fields
+
+
+def _is_plain(fields: Mapping[str, str]) -> bool:
+    """Whether what is read here is what was signed. Twilio signs names and values without anything
+    between them, so that whoever has a receipt could have one field run into the next."""
+    signed = "".join(name + fields[name] for name in sorted(fields))
+    for name in _ALIKE:
+        signed = signed.replace(name, "")
+    return all(signed.count(name) == (name in fields) for name in _READ)
 
 
 def _good(status: str, sid: str | None, record_status: str, *, final: bool = True) -> Receipt:

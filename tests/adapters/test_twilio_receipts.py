@@ -1,5 +1,6 @@
 """What Twilio's receipts come to, and that a receipt which Twilio did not sign is none."""
 
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -67,6 +68,8 @@ FAILURES = [
     ("99999", UNKNOWN, Fault.PROVIDER, False, "UNKNOWN"),
     ("", UNKNOWN, Fault.PROVIDER, False, "UNKNOWN"),
     ("<b>", UNKNOWN, Fault.PROVIDER, False, "UNKNOWN"),
+    ("-30005", UNKNOWN, Fault.PROVIDER, False, "UNKNOWN"),
+    ("9" * 5000, UNKNOWN, Fault.PROVIDER, False, "UNKNOWN"),
 ]
 
 
@@ -79,7 +82,7 @@ def test_a_text_that_does_not(status, code, expected, fault, dead, word):
     outcome = said.outcome
     assert (outcome.status, outcome.fault, outcome.dead_address) == (expected, fault, dead)
     assert (said.record_status, said.final) == (word, True)
-    shown = f"{status} (Twilio {code})" if code.isdecimal() else status
+    shown = f"{status} (Twilio {code})" if re.fullmatch("[0-9]{1,6}", code) else status
     assert outcome.status_message == shown
 
 
@@ -135,6 +138,42 @@ def test_the_doubles_signature_is_that_of_twilios_own_library():
 
 FIELDS = {"MessageStatus": "delivered", "MessageSid": "SM1"}
 GENUINE = posted(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("real", "split"),
+    [
+        (
+            {"ApiVersion": "2010", "ErrorCode": "30005", "MessageStatus": "failed"},
+            {"ApiVersion": "2010ErrorCode30005", "MessageStatus": "failed"},
+        ),
+        (
+            {"ErrorCode": "30005", "MessageStatus": "failed"},
+            {"E": "rrorCode30005", "MessageStatus": "failed"},
+        ),
+        ({"From": "1", "MessageStatus": "failed"}, {"From": "1MessageStatusfailed"}),
+    ],
+)
+def test_fields_that_run_into_each_other_are_forged(real, split):
+    """Twilio's signature is the same for both."""
+    assert twilio.signature(URL, real) == twilio.signature(URL, split)
+    assert TwilioSms.receipt(SETTINGS, "0f8d", *posted(real)) is not None
+    with pytest.raises(Forged):
+        TwilioSms.receipt(SETTINGS, "0f8d", *posted(split))
+
+
+@pytest.mark.parametrize("name", ["SmsMessageSid", "ParentCallSid", "MessagingServiceSid"])
+def test_fields_that_twilio_has_too_do_no_harm(name):
+    said = TwilioSms.receipt(
+        SETTINGS, "0f8d", *posted({"MessageStatus": "sent", "MessageSid": "SM1", name: "SM1"})
+    )
+    assert said.outcome.message_id == "SM1"
+
+
+def test_a_field_that_is_there_twice_is_forged():
+    headers, body = posted({"MessageStatus": "failed"})
+    with pytest.raises(Forged):
+        TwilioSms.receipt(SETTINGS, "0f8d", headers, b"MessageStatus=sent&" + body)
 
 
 @pytest.mark.parametrize(
