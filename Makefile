@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # An interrupted or failed step starts afresh the next time.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test torture bench format requirements clean
+.PHONY: help setup demo run test torture bench audit format requirements clean
 
 help:
 	@echo "make demo          send to every channel on this machine: no server, no account"
@@ -15,6 +15,7 @@ help:
 	@echo "make test          format, lint, types, import rules and all tests"
 	@echo "make torture       break everything on schedule, and count what that did (10 minutes)"
 	@echo "make bench         measure whole deliveries, beside what people write instead (10 minutes)"
+	@echo "make audit         ask for known holes in all dependencies of the image (needs the network)"
 	@echo "make format        format the code and apply safe fixes"
 	@echo "make requirements  pin deploy/*requirements.txt (UPGRADE=--upgrade for newer versions)"
 	@echo "make setup         only prepare $(VENV)"
@@ -40,6 +41,14 @@ torture: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks
+
+# Strict: a dependency that it could not ask about makes it fail.
+audit: | $(BIN)/python
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && set -e; \
+	echo "==> Installing pip-audit for this once"; \
+	$(BIN)/python -m venv "$$tmp" && "$$tmp/bin/pip" install --quiet pip-audit; \
+	"$$tmp/bin/pip-audit" --strict --disable-pip --require-hashes \
+	  -r deploy/requirements.txt -r deploy/build-requirements.txt $(AUDIT)
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

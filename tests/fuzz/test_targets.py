@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import TARGETS, Target
 
-INPUTS = 150
+INPUTS = 100
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -259,7 +259,7 @@ def logged(caplog):
 
 @pytest.mark.parametrize("status", [200, 400, 401, 503])
 @pytest.mark.parametrize("channel", CHANNELS)
-@few(3)
+@few(2)
 @given(secret=SECRETS, mark=MARKS)
 def test_a_provider_that_repeats_everything(
     guarded, issue, doubles, caplog, channel, status, secret, mark
