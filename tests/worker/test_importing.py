@@ -273,7 +273,7 @@ def test_a_date_in_the_future_does_not_win_over_everything_to_come(db, tree):
 
 def test_what_breaks_a_limit_is_skipped_alone(db, tree):
     bad = [
-        endpoint(2, Address=None),
+        endpoint(2, User={"UserId": "x" * 1025}),
         endpoint(3, Attributes={"a": ["x" * 101]}),
         endpoint(4, Id="a{b}"),
         endpoint(5, OptOut="MAYBE"),
@@ -290,6 +290,13 @@ def test_what_breaks_a_limit_is_skipped_alone(db, tree):
     assert "+1555" not in repr(found)
     with db.reading() as connection:
         assert len(connection.execute(select(tables.endpoint)).all()) == 2
+
+
+def test_endpoints_without_an_address_are_left_out_and_are_nothing_to_look_at(db, tree):
+    bare = {name: one for name, one in endpoint(2).items() if name != "Address"}
+    report = run(db, tree(export=lines(endpoint(1), bare, endpoint(3, Address=None))))
+    assert counts(report, "endpoint") == (1, 0, 2)
+    assert not report.attention
 
 
 def test_bad_templates_and_applications_are_skipped_alone(db, tree):

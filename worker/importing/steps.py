@@ -27,6 +27,7 @@ _ADAPTERS: Mapping[str, str] = {
 """What sends on the channels for which Pinpoint needed no credentials."""
 
 _NO_APPLICATION = "names no application: say which one it belongs to with --app"
+_NO_ADDRESS = "has no address, so nothing can be sent to it"
 _NOT_THERE = "its application could not be taken over"
 _NOWHERE = "there is no application yet to keep it for"
 
@@ -127,6 +128,10 @@ class Steps:
             by_application = defaultdict(list)
             for place, one in batch:
                 if is_late(one) is not late:
+                    continue
+                if not one.members.get("Address"):
+                    # Apps that may not notify registered themselves so, by PutEvents: many.
+                    self.report.skip("endpoint", place, _NO_ADDRESS, attention=False)
                     continue
                 try:
                     application_id = self._application_of(one)
