@@ -10,9 +10,10 @@ go to `benchmarks.json`, tables to standard output, how far it is to standard er
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from benchmarks import report, running, surroundings
@@ -39,27 +40,40 @@ def main() -> None:
 
 
 _QUICK = ["--rounds", "1", "--seconds", "0.3"]
+_MOST = 300.0  # seconds for a part, whatever hangs
+_STOPPING = 60.0  # seconds for it to stop then
 
 
 def _measure(parts: list[str], file: str, given: list[str]) -> list[str]:
-    """Measure these parts, one after the other. A part that fails leaves the others their turn; the
-    names of those that did."""
+    """Measure these parts, one after the other, each in a process of its own. One that fails leaves
+    the others their turn; the names of those that did."""
     failed = []
-    machine = surroundings.machine()
     started = time.monotonic()
+    # Asked later, it would tell of what ran before.
+    given = [*given, "--json", file, "--load", str(surroundings.load())]
     for number, name in enumerate(parts, 1):
         running.say(f"{name}, part {number} of {len(parts)}, {time.monotonic() - started:.0f} s")
-        part = report.PARTS[name]
-        own = argparse.ArgumentParser()
-        part.arguments(own)
-        defaults = own.parse_args(given, argparse.Namespace(json=file))
-        try:
-            running.run(part, defaults, machine)
-        except Exception:  # noqa: BLE001  # whatever it is, it is this part's
-            traceback.print_exc()
+        if not _run([sys.executable, "-m", f"benchmarks.{name}", *given]):
             failed.append(name)
     running.say(f"measured in {time.monotonic() - started:.0f} s; the figures are in {file}")
     return failed
+
+
+def _run(command: list[str]) -> bool:
+    """Whether it ended well. However it ends, it has the time to stop the servers that it
+    started."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        return process.wait(_MOST) == 0
+    except subprocess.TimeoutExpired:
+        running.say(f"no end after {_MOST:.0f} s")
+        process.send_signal(signal.SIGINT)
+        return False
+    finally:  # after Ctrl-C, too, which it heard as well
+        try:
+            process.wait(_STOPPING)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 if __name__ == "__main__":

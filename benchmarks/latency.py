@@ -159,7 +159,15 @@ def _round(
 ) -> Round:
     groups = {name: [process] for name, process in servers.processes().items()}
     gauge = Gauge(groups | {"worker": ours.workers, "accept": ours.accepting})
-    seen = observe(ours, servers.sinks, first=0, rate=load * full, seconds=seconds, seed=number)
+    seen = observe(
+        ours,
+        servers.sinks,
+        first=0,
+        rate=load * full,
+        seconds=seconds,
+        size=LOADS[load],
+        seed=number,
+    )
     contenders.settle(ours)
     spent = sum(gauge.cpu().values())
     return Round(

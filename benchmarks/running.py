@@ -41,14 +41,12 @@ def main(part: Part) -> None:
     parser = argparse.ArgumentParser(description=part.__doc__.split("\n\n", maxsplit=1)[0])
     part.arguments(parser)
     parser.add_argument("--json", default=JSON, help=f"where figures go (default {JSON})")
+    parser.add_argument(
+        "--load", type=float, default=surroundings.load(), help="of the machine before this began"
+    )
     options = parser.parse_args()
-    machine = surroundings.machine()
-    print(f"\n{run(part, options, machine)}\n\n{machine}")
-
-
-def run(part: Part, options: argparse.Namespace, machine: surroundings.Machine) -> str:
-    """Run one part with its options; its table."""
     logging.disable(logging.WARNING)  # aioapns writes two lines a connection
+    machine = surroundings.machine(options.load)
     started = time.monotonic()
     path = Path(options.json)
     others = {name: one for name, one in known(path).items() if name != part.NAME}
@@ -57,7 +55,7 @@ def run(part: Part, options: argparse.Namespace, machine: surroundings.Machine) 
     figures["machine"] = asdict(machine) | {"load_after": surroundings.load()}
     figures["took"] = time.monotonic() - started
     _write(path, {**others, part.NAME: figures})
-    return part.table(figures)
+    print(f"\n{part.table(figures)}\n\n{machine}")
 
 
 def known(path: Path) -> dict[str, Figures]:

@@ -39,12 +39,13 @@ class Machine:
         return text
 
 
-def machine() -> Machine:
+def machine(load_before: float) -> Machine:
+    """This one."""
     return Machine(
         cores=os.cpu_count() or 1,
         architecture=platform.machine(),
         python=platform.python_version(),
-        load_before=load(),
+        load_before=load_before,
     )
 
 
