@@ -13,7 +13,10 @@ import pytest
 from worker import wire
 
 MODEL = botocore.session.get_session().get_service_model("pinpoint")
-OURS = {"MessageOutcome", "MessageOutcomes"}
+OURS = {
+    *("Failure", "Failures"),
+    *("MessageHistories", "MessageHistory", "MessageOutcome", "MessageOutcomes", "MessageStep"),
+}
 SHAPES = sorted(
     name
     for name in set(wire.__all__) - OURS

@@ -100,6 +100,8 @@ async def _record(
         lease_token=claimed.lease_token,
         state=store.State.DONE if decision.done else store.State.QUEUED,
         provider=provider if decision.done or outcome.indeterminate else None,
+        tried=provider,
+        fault=outcome.fault,
         delivery_status=outcome.status,
         status_code=outcome.status_code,
         status_message=outcome.status_message,

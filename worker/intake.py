@@ -155,7 +155,7 @@ def _save(
     admission.require_room(runtime, application_id, open_)
     full = _full(runtime, open_)
     rows = [
-        _row(position, one, 0.0 if one.queue in full else runtime.settings.ring_again_after)
+        row(position, one, 0.0 if one.queue in full else runtime.settings.ring_again_after)
         for position, one in enumerate(recipients)
     ]
     twin = store.save(
@@ -297,7 +297,10 @@ def _full(runtime: Runtime, queues: Collection[str]) -> set[str]:
     return {one for one in queues if runtime.rings.is_full(one, runtime.settings.window)}
 
 
-def _row(position: int, one: plan.Recipient, ring_in: float) -> store.Recipient:
+def row(
+    position: int, one: plan.Recipient, ring_in: float, *, replay_of: UUID | None = None
+) -> store.Recipient:
+    """A recipient as it is stored."""
     configuration = wire.encode(one.configuration).decode()
     settled = one.settled
     return store.Recipient(
@@ -314,6 +317,8 @@ def _row(position: int, one: plan.Recipient, ring_in: float) -> store.Recipient:
         delivery_status=settled.status if settled else None,
         status_code=settled.status_code if settled else None,
         status_message=settled.status_message if settled else None,
+        fault=settled.fault if settled else None,
+        replay_of=replay_of,
     )
 
 

@@ -39,6 +39,24 @@ def of_users(
     )
 
 
+def of_formers(
+    runtime: Runtime, application_id: str, formers: Iterable[plan.Former]
+) -> plan.Directory:
+    """For recipients who are to get a message again. `NotFound` likewise."""
+    channels = _enabled(runtime, application_id)
+    formers = [*formers]
+    ids = {one.endpoint_id for one in formers if one.endpoint_id}
+    endpoints = store.endpoints(runtime.db, application_id, ids)
+    addresses = _addresses(endpoints.values())
+    addresses |= {(str(one.channel), one.address) for one in formers if one.endpoint_id is None}
+    return plan.Directory(
+        application_id=application_id,
+        endpoints=endpoints,
+        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
+        channels=channels,
+    )
+
+
 def _enabled(runtime: Runtime, application_id: str) -> frozenset[str]:
     channels = runtime.channels.enabled(application_id)
     if channels is None:

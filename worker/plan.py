@@ -83,6 +83,46 @@ def plan_users(request: wire.SendUsersMessageRequest, directory: Directory) -> l
     return _settled(_of_users(request, directory), request.MessageConfiguration, directory)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """A recipient as it was, who is to get the same message again. `of_user` is whose the endpoint
+    was then."""
+
+    address: str
+    channel: ChannelType | None
+    configuration: wire.EndpointSendConfiguration
+    user_id: str | None = None
+    endpoint_id: str | None = None
+    of_user: str | None = None
+
+
+def plan_again(
+    formers: Sequence[Former], message: wire.DirectMessageConfiguration, directory: Directory
+) -> list[Recipient]:
+    """The same recipients as they are now, by the same rules. An endpoint may have another address
+    by now; one that has another user is not sent to."""
+    return _settled((_again(one, directory) for one in formers), message, directory)
+
+
+def _again(former: Former, directory: Directory) -> Recipient:
+    if former.endpoint_id is None:
+        return Recipient(
+            address=former.address,
+            configuration=former.configuration,
+            channel=former.channel,
+            settled=_bad("ChannelType is missing") if former.channel is None else None,
+        )
+    endpoint = directory.endpoints.get(former.endpoint_id)
+    if endpoint is None:
+        found = _no_endpoint(former.endpoint_id, former.configuration)
+    else:
+        found = _of_endpoint(former.endpoint_id, endpoint, former.configuration)
+        user = endpoint.User.UserId if endpoint.User else None
+        if user != former.of_user and former.of_user is not None and found.settled is None:
+            found = replace(found, settled=_bad("The endpoint belongs to another user now"))
+    return replace(found, user_id=former.user_id)
+
+
 def _settled(
     found: Iterable[Recipient], message: wire.DirectMessageConfiguration, directory: Directory
 ) -> list[Recipient]:
@@ -133,15 +173,19 @@ def _recipients(request: wire.MessageRequest, directory: Directory) -> Iterator[
     for endpoint_id, configuration in (request.Endpoints or {}).items():
         endpoint = directory.endpoints.get(endpoint_id)
         if endpoint is None:
-            yield Recipient(
-                address="",
-                configuration=configuration,
-                channel=None,
-                endpoint_id=endpoint_id,
-                settled=permanent(404, "Resource not found", fault=Fault.RECIPIENT),
-            )
+            yield _no_endpoint(endpoint_id, configuration)
             continue
         yield _of_endpoint(endpoint_id, endpoint, configuration)
+
+
+def _no_endpoint(endpoint_id: str, configuration: wire.EndpointSendConfiguration) -> Recipient:
+    return Recipient(
+        address="",
+        configuration=configuration,
+        channel=None,
+        endpoint_id=endpoint_id,
+        settled=permanent(404, "Resource not found", fault=Fault.RECIPIENT),
+    )
 
 
 def _of_users(request: wire.SendUsersMessageRequest, directory: Directory) -> Iterator[Recipient]:

@@ -30,6 +30,7 @@ def receive(runtime: Runtime, message: str, headers: Mapping[str, str], body: by
         status_code=outcome.status_code,
         status_message=outcome.status_message,
         message_id=outcome.message_id,
+        fault=outcome.fault,
         final=receipt.final,
     )
     told = telling.of_receipt(runtime, receipt, provider.settings)

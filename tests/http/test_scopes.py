@@ -62,7 +62,7 @@ def test_scopes(api, issue, way, actions, restricted, method, path, status):
         assert answer.headers["x-amzn-ErrorType"] == "AccessDeniedException"
 
 
-OURS = {"GetMessageOutcomes"}
+OURS = {"GetMessageHistories", "GetMessageOutcomes", "ListFailures"}
 
 
 def test_operations_are_named_and_found_as_in_awss_model():

@@ -76,7 +76,7 @@ async def send_users(edge: Edge, request: Request) -> Response:
 
 async def outcomes(edge: Edge, request: Request) -> Response:
     """What became of a request by now. Pinpoint has no such operation."""
-    application_id, request_id = path.application_id(request), _request_id(request)
+    application_id, request_id = path.application_id(request), path.request_id(request)
     told = await edge.run(intake.outcomes, edge.runtime, application_id, request_id)
     return answers.json(told)
 
@@ -152,15 +152,3 @@ def _caller(request: Request) -> str:
     """Who holds the idempotency key: without `auth`, all callers are one."""
     key = request.state.access_key
     return key.id if key else ""
-
-
-def _request_id(request: Request) -> UUID:
-    """The id in the path, in the form in which it was given out: `UUID` reads many others."""
-    text = request.path_params["request_id"]
-    try:
-        request_id = UUID(text)
-    except ValueError:
-        raise wire.NotFound("Resource not found") from None
-    if str(request_id) != text.lower():
-        raise wire.NotFound("Resource not found")
-    return request_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from urllib.parse import unquote
+from uuid import UUID
 
 from starlette.requests import Request
 
@@ -22,6 +23,18 @@ def segment(request: Request, name: str) -> str:
 def application_id(request: Request) -> str:
     """The application that the path names."""
     return segment(request, "application_id")
+
+
+def request_id(request: Request) -> UUID:
+    """The id in the path, in the form in which it was given out: `UUID` reads many others."""
+    text = request.path_params["request_id"]
+    try:
+        request_id = UUID(text)
+    except ValueError:
+        raise wire.NotFound("Resource not found") from None
+    if str(request_id) != text.lower():
+        raise wire.NotFound("Resource not found")
+    return request_id
 
 
 def page_size(request: Request) -> int:

@@ -16,6 +16,8 @@ from worker import store, wire
 OPERATIONS: Mapping[tuple[str, str], tuple[str, store.Action]] = {
     ("POST", "/v1/apps/{}/messages"): ("SendMessages", store.Action.SEND),
     ("GET", "/v1/apps/{}/messages/{}"): ("GetMessageOutcomes", store.Action.READ),
+    ("GET", "/v1/apps/{}/messages/{}/history"): ("GetMessageHistories", store.Action.READ),
+    ("GET", "/v1/apps/{}/failures"): ("ListFailures", store.Action.READ),
     ("POST", "/v1/apps/{}/users-messages"): ("SendUsersMessages", store.Action.SEND),
     ("POST", "/v1/apps/{}/otp"): ("SendOTPMessage", store.Action.SEND),
     ("POST", "/v1/apps/{}/verify-otp"): ("VerifyOTPMessage", store.Action.SEND),

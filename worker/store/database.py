@@ -73,6 +73,11 @@ class Database:
             return clock.after(seconds)
         return clock.after_instant(self.now(), seconds)
 
+    def time(self) -> datetime:
+        """The time, by the clock that the statements go by."""
+        with self.reading() as connection:
+            return connection.execute(select(self.after(0))).scalar_one()
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read with. It never waits for a writer, and nobody waits for it."""

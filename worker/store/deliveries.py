@@ -92,13 +92,16 @@ class Claimed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
     """What is to be written of an attempt. `provider` is who has the message, or may have it;
-    None if surely nobody has. `delivery_status` None leaves the last one standing;
-    `delay` is in seconds and only says something of a row that goes back to QUEUED."""
+    None if surely nobody has. `tried` is who the attempt was made with, `fault` whose fault it was
+    that it failed. `delivery_status` None leaves what the last attempt came to standing; `delay` is
+    in seconds and only says something of a row that goes back to QUEUED."""
 
     id: UUID
     lease_token: int
     state: State
     provider: str | None = None
+    tried: str | None = None
+    fault: str | None = None
     delivery_status: str | None = None
     status_code: int | None = None
     status_message: str | None = None
@@ -247,6 +250,7 @@ def rescue(
             delivery_status="UNKNOWN_FAILURE",
             status_code=500,
             status_message=reason,
+            fault=None,
             lease_until=None,
             due_at=db.after(0),
             ring_at=db.after(0),
@@ -257,6 +261,7 @@ def rescue(
             row.lease_token,
             row.attempt,
             row.state,
+            row.provider,
             row.delivery_status,
             row.status_code,
             row.status_message,
@@ -456,6 +461,7 @@ def _finish(db: Database) -> Executable:
         lease_token=BigInteger(),
         state=Text(),
         provider=Text(),
+        fault=Text(),
         delivery_status=Text(),
         status_code=Integer(),
         status_message=Text(),
@@ -475,6 +481,7 @@ def _finish(db: Database) -> Executable:
         .values(
             state=new.state,
             provider=new.provider,
+            fault=case((new.delivery_status.is_(None), row.fault), else_=new.fault),
             delivery_status=func.coalesce(new.delivery_status, row.delivery_status),
             status_code=func.coalesce(new.status_code, row.status_code),
             status_message=func.coalesce(new.status_message, row.status_message),
@@ -496,6 +503,7 @@ def _written(one: Finish) -> dict[str, Any]:
         "lease_token": one.lease_token,
         "state": one.state,
         "provider": one.provider,
+        "fault": one.fault,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
         "status_message": storable(one.status_message),
@@ -545,6 +553,7 @@ def _lost(one: Row[Any]) -> dict[str, Any]:
         "result_id": one.id,
         "lease_token": one.lease_token,
         "attempt": one.attempt,
+        "provider": one.provider,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
         "status_message": one.status_message,
@@ -564,6 +573,8 @@ def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:
         "result_id": one.id,
         "lease_token": one.lease_token,
         "attempt": one.attempt,
+        "provider": one.tried,
+        "fault": one.fault,
         "delivery_status": one.delivery_status,
         "status_code": one.status_code,
         "status_message": storable(one.status_message),

@@ -41,6 +41,7 @@ class Report:
     status_code: int
     status_message: str
     message_id: str | None
+    fault: str | None = None
     final: bool
 
 
@@ -75,6 +76,7 @@ def report(db: Database, said: Report, *, tell: Tell | None = None) -> bool:
                 delivery_status=said.delivery_status,
                 status_code=said.status_code,
                 status_message=deliveries.storable(said.status_message),
+                fault=said.fault,
                 message_id=func.coalesce(deliveries.storable(said.message_id), row.message_id),
                 lease_until=None,
                 updated_at=db.after(0),
@@ -109,6 +111,8 @@ def _replaced(before: Any) -> dict[str, Any]:
         "result_id": before.id,
         "lease_token": before.lease_token,
         "attempt": before.attempt,
+        "provider": before.provider,
+        "fault": before.fault,
         "delivery_status": before.delivery_status,
         "status_code": before.status_code,
         "status_message": before.status_message,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from worker.store import codes, database
+from worker.store.clock import Utc
 from worker.store.database import Database
 from worker.store.idempotency import Key, Twin, take_key
 from worker.store.tables import State, message_request, message_result
@@ -42,7 +43,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """One recipient to be stored. A recipient that is settled at intake comes with its status.
+    """One recipient to be stored. A recipient that is settled at intake comes with its status, and
+    one that is sent instead of another that failed with that one's id as `replay_of`.
     `ring_in` is how many seconds from now to ring for it, unless somebody rings before."""
 
     id: UUID
@@ -58,6 +60,8 @@ class Recipient:
     delivery_status: str | None = None
     status_code: int | None = None
     status_message: str | None = None
+    fault: str | None = None
+    replay_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,11 @@ def save(
     ttl: float,
     key: Key | None = None,
     code: codes.NewCode | None = None,
+    accepted_at: datetime | None = None,
 ) -> Twin | None:
     """Store a request and its recipients, and the one-time code that it sends, in one transaction.
-    Within `ttl` seconds the messages have to be sent, and the code is good for as long.
+    Within `ttl` seconds the messages have to be sent, and the code is good for as long. Their age
+    counts from `accepted_at`, if that is not now.
 
     Returns None, or the request that already has the idempotency key; then nothing is stored.
     When this returns, the request is accepted: it survives any crash. Raises `TooManyRequests` for
@@ -105,7 +111,7 @@ def save(
             [{name: getattr(request, name) for name in Request.__slots__}],
         )
         connection.execute(
-            _insert_results(db, request, ttl=ttl),
+            _insert_results(db, request, ttl=ttl, accepted_at=accepted_at),
             database.as_rows([_written(one) for one in recipients]),
         )
         if code is not None:
@@ -129,6 +135,18 @@ def bodies(db: Database, request_ids: Sequence[UUID]) -> dict[UUID, str]:
             )
         )
         return {one.request_id: one.body for one in found}
+
+
+def kept(db: Database, request_ids: Collection[UUID]) -> dict[UUID, Request]:
+    """Those of the requests that are stored, as they were accepted."""
+    column = message_request.c
+    with db.reading() as connection:
+        found = connection.execute(
+            select(*(getattr(column, name) for name in Request.__slots__)).where(
+                column.request_id.in_(request_ids)
+            )
+        ).mappings()
+        return {one["request_id"]: Request(**one) for one in found}
 
 
 def results(db: Database, application_id: str, request_id: UUID) -> list[Result]:
@@ -189,11 +207,15 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "delivery_status": Text(),
     "status_code": Integer(),
     "status_message": Text(),
+    "fault": Text(),
+    "replay_of": Uuid(),
     "state": Text(),
 }
 
 
-def _insert_results(db: Database, request: Request, *, ttl: float) -> Executable:
+def _insert_results(
+    db: Database, request: Request, *, ttl: float, accepted_at: datetime | None
+) -> Executable:
     """All recipients in one statement: a row at a time costs three times as much."""
     now = db.after(0)
     new = database.given(db, **_COLUMNS, ring_in=Float())
@@ -205,7 +227,7 @@ def _insert_results(db: Database, request: Request, *, ttl: float) -> Executable
         "due_at": now,
         "ring_at": db.after(new.c.ring_in),
         "expires_at": db.after(ttl),
-        "created_at": now,
+        "created_at": now if accepted_at is None else literal(accepted_at, Utc()),
         "updated_at": now,
     }
     return insert(message_result).from_select(

@@ -32,6 +32,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     literal_column,
+    text,
 )
 
 from worker.store.clock import Utc
@@ -43,6 +44,10 @@ class State(enum.StrEnum):
     QUEUED = "QUEUED"
     SENDING = "SENDING"
     DONE = "DONE"
+
+
+FAILED = "state = 'DONE' AND delivery_status IN ('PERMANENT_FAILURE', 'TIMEOUT', 'UNKNOWN_FAILURE')"
+"""What is true of the recipients who should have got a message and did not, or may not have."""
 
 
 metadata = MetaData(
@@ -180,6 +185,7 @@ message_result = Table(
     Column("delivery_status", String(20)),
     Column("status_code", Integer),
     Column("status_message", Text),
+    Column("fault", String(11)),
     Column("message_id", Text),
     Column("updated_token", Text),
     Column("reported", SmallInteger),  # by a receipt: 1 if more is to come, 2 was the last word
@@ -191,7 +197,23 @@ message_result = Table(
     Column("lease_until", Utc),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
+    Column("replay_of", Uuid),  # the message that failed, and that this one is sent instead of
     Index(None, "request_id"),
+    Index(
+        "ix_message_result_replay_of",
+        "replay_of",
+        unique=True,
+        sqlite_where=text("replay_of IS NOT NULL"),
+        postgresql_where=text("replay_of IS NOT NULL"),
+    ),
+    Index(
+        "ix_message_result_failed",
+        "application_id",
+        "updated_at",
+        "id",
+        sqlite_where=text(FAILED),
+        postgresql_where=text(FAILED),
+    ),
 )
 
 # Only what is not DONE is indexed by time, so the working set stays small at any table size. A
@@ -218,6 +240,8 @@ message_attempt = Table(
     # Whether it is the word of a worker that had lost its lease; the rescue's word may exist too.
     Column("late", Boolean, primary_key=True),
     Column("attempt", SmallInteger, nullable=False),
+    Column("provider", Text),
+    Column("fault", String(11)),
     Column("delivery_status", String(20), nullable=False),
     Column("status_code", Integer, nullable=False),
     Column("status_message", Text, nullable=False),

@@ -70,6 +70,13 @@ from worker.wire.events import (
     Session,
     WriteEventStream,
 )
+from worker.wire.failures import (
+    Failure,
+    Failures,
+    MessageHistories,
+    MessageHistory,
+    MessageStep,
+)
 from worker.wire.limits import (
     check,
     check_application_name,
@@ -214,6 +221,8 @@ __all__ = [
     "EventsBatch",
     "EventsRequest",
     "EventsResponse",
+    "Failure",
+    "Failures",
     "Forbidden",
     "GCMChannelRequest",
     "GCMChannelResponse",
@@ -224,11 +233,14 @@ __all__ = [
     "JourneyTimeframeCap",
     "MessageBody",
     "MessageHeader",
+    "MessageHistories",
+    "MessageHistory",
     "MessageOutcome",
     "MessageOutcomes",
     "MessageRequest",
     "MessageResponse",
     "MessageResult",
+    "MessageStep",
     "MessageType",
     "MethodNotAllowed",
     "MissingToken",
