@@ -302,9 +302,9 @@ def _client(url: str) -> redis.Redis | None:
         socket_timeout=1.0,
         socket_connect_timeout=1.0,
         health_check_interval=10,
-        # A connection that was dropped while idle is worth one more; a turn taken twice is not
-        # given to anybody, which errs on the safe side.
-        retry=Retry(NoBackoff(), 1),
+        # A connection that was dropped while idle is worth one more try, and a Redis that hangs is
+        # not. A turn taken twice is given to nobody, which errs on the safe side.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 

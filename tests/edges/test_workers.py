@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.edges import processes
-from worker import plan, store, tasks
+from worker import limits, plan, store, tasks
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -67,6 +67,24 @@ def test_a_message_is_not_behind_anothers_backlog(deploy, mailbox):
     # What was in flight and what had rung, and one window more if the queues were fed just before.
     assert order.index("r9000@example.com") - already <= concurrency + 2 * window
     assert len(store.pending(deployment.db, requests)) > 0, "the others are far from done"
+
+
+def test_two_workers_keep_to_one_limit(deploy, mailbox):
+    """A slow machine only makes it slower than the limit lets it be."""
+    deployment = deploy(concurrency=10)
+    rate = limits.rate("40/s")
+    store.set_limit(deployment.db, deployment.application, "EMAIL", rate, 20)
+    for worker in [deployment.start_worker() for _ in range(2)]:
+        worker.said("ready, taking from")
+    started = time.monotonic()
+    requests = deployment.accept(200)
+    deployment.wait(requests)
+    assert time.monotonic() - started >= (200 - 20) / 40
+    results = deployment.results(requests)
+    assert statuses(results) == {("DONE", "SUCCESSFUL"): 200}
+    assert {one.attempt for one in results} == {1}, "to be held is no attempt"
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert all(" held message=" in worker.log.read_text() for worker in deployment.workers)
 
 
 def test_a_worker_killed_half_way_loses_nothing(deploy, mailbox):

@@ -4,6 +4,7 @@ moved by hand; and what comes of it for many messages that wait under one limit.
 import heapq
 import itertools
 import random
+import socket
 import time
 
 import pytest
@@ -379,6 +380,14 @@ def test_a_redis_that_is_full_is_as_good_as_none(redis_url):
             assert sum(taken(limits, ask(count(every=60, burst=4), queues=False), 9)) == 2
         finally:
             client.config_set("maxmemory", 0)
+
+
+def test_a_redis_that_hangs_is_as_good_as_none():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limits = limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        limits.shares = 2
+        assert sum(taken(limits, ask(count(every=60, burst=4), queues=False), 9)) == 2
+        limits.close()
 
 
 def test_the_first_lane_and_who_waited_are_served_first():
