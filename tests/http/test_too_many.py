@@ -1,6 +1,7 @@
 """429, as boto3 sees it: a backlog that is full, and callers that ask too often."""
 
 import functools
+import json
 
 import msgspec
 import pytest
@@ -147,6 +148,27 @@ def test_a_caller_may_ask_so_often_and_name_so_many(guarded, issue):
     limit(guarded, "intake:requests", "100/h", owner=bob.id)
     send(bob, SMS)
     assert guarded.stored() == (6, 154), "a key's own limit is in the place of everybody's"
+
+
+def test_everything_that_sends_is_counted(guarded, issue):
+    key = issue()
+    users = {"MessageConfiguration": {"DefaultMessage": {"Body": "x"}}, "Users": {"ann": {}}}
+    paths = {"messages": message(SMS), "users-messages": users, "otp": CODE}
+
+    def statuses():
+        return [
+            guarded.request(
+                "POST",
+                f"/v1/apps/{guarded.application}/{path}",
+                json.dumps(body).encode(),
+                bearer(key),
+            ).status
+            for path, body in paths.items()
+        ]
+
+    limit(guarded, "intake:requests", "3/d", owner=limits.EVERYBODY)
+    assert statuses() == [200, 200, 200]
+    assert statuses() == [429, 429, 429]
 
 
 def test_what_is_no_request_takes_no_turn(guarded, issue):

@@ -216,6 +216,7 @@ def test_what_cannot_be_sent_takes_no_turn(backend):
     assert sent(backend) == ["a"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_promotional_messages_do_not_go_before_transactional_ones(backend):
     backend.limit("sms", "2/s")
     promotional = {"SMSMessage": {"Body": "x", "MessageType": "PROMOTIONAL"}}
