@@ -1,5 +1,6 @@
 """Real workers against real PostgreSQL, Redis and SMTP, and what happens when they are killed."""
 
+import threading
 import time
 from collections import Counter
 
@@ -160,6 +161,41 @@ def test_sigterm_finishes_what_is_in_flight_and_gives_back_the_rest(deploy, mail
     deployment.wait(requests)
     assert set(mailbox.by_recipient.values()) == {1}
     assert time.monotonic() - started < 60
+
+
+def test_workers_replaced_one_after_the_other_under_load(deploy, mailbox):
+    """Nothing waits for a lease to run out: what a stopping worker has claimed and not handed over
+    is the others' at once."""
+    deployment = deploy(lease=600)
+    requests, enough = [], threading.Event()
+
+    def keep_accepting():
+        """So much that a thousand wait at any time."""
+        while not enough.wait(0.01):
+            if 100 * len(requests) < len(mailbox.by_recipient) + 1000:
+                requests.extend(deployment.accept(100, start=100 * len(requests)))
+
+    old = [deployment.start_worker() for _ in range(2)]
+    load = threading.Thread(target=keep_accepting, daemon=True)
+    load.start()
+    try:
+        for worker in old:
+            worker.said("ready, taking from")
+            deployment.start_worker().said("ready, taking from")
+            flows = mailbox.when(sum(mailbox.by_recipient.values()) + 100)
+            assert flows.wait(60)
+            assert worker.stop() == 0
+            assert load.is_alive(), "the load flowed all the time"
+    finally:
+        enough.set()
+        load.join(60)
+    assert not load.is_alive()
+    deployment.wait(requests, seconds=90)
+    results = deployment.results(requests)
+    assert statuses(results) == {("DONE", "SUCCESSFUL"): 100 * len(requests)}
+    assert {one.attempt for one in results} == {1}, "what is given back was no attempt"
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert len(mailbox.by_recipient) == len(results)
 
 
 def test_plain_celery_starts_the_same_worker(deploy, mailbox):
