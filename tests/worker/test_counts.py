@@ -10,10 +10,11 @@ import redis
 from sqlalchemy import event, select, update
 
 from tests.worker.flow import Backend
-from worker import dispatch, rings, sweeping
+from worker import dispatch, rings, sinks, store, sweeping, throttle
 from worker.store import tables
 
 COUNT = 100
+ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/events"
 
 
 @contextlib.contextmanager
@@ -113,6 +114,23 @@ def test_delivering_100_takes_a_claim_a_look_and_a_few_records(backend, redis_ur
     assert sql["statements"] <= 5
     assert sql["transactions"] <= 4
     assert sent.total() == 0, "delivering asks Redis nothing"
+
+
+def test_limits_and_events_cost_100_a_few_statements_and_commands_more(backend, redis_url):
+    runtime = backend.runtime
+    runtime.throttle = throttle.limiter(redis_url)
+    runtime.sink = sinks.build(redis_url, "")
+    backend.limit("all", "1000/s")
+    store.put_event_stream(runtime.db, backend.application, destination=ARN, role=ARN, by=None)
+    ids = waiting(backend, backend.accept(*recipients(COUNT)))
+    with counting(runtime.db) as sql, commands(redis_url) as sent:
+        deliver(backend, ids)
+    assert len(backend.adapter.sent) == COUNT
+    assert backend.count(tables.event) == COUNT
+    # The stream is read; the events are one statement in the results' transaction.
+    assert sql["statements"] <= 7, sql
+    assert sent["evalsha"] + sent["eval"] <= 3, sent
+    assert sent.total() <= 10, sent  # with what the script does, and its loading
 
 
 def test_a_second_ring_for_100_costs_one_claim_that_finds_nothing(backend):
