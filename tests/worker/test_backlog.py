@@ -105,3 +105,21 @@ def finish(one):
         status_code=200,
         status_message="ok",
     )
+
+
+def test_no_lookup_walks_all_that_an_application_knows(db, application):
+    with db.engine.begin() as connection:
+        for table in ("endpoint", "opt_out"):
+            connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        connection.exec_driver_sql(
+            "INSERT INTO opt_out SELECT %s, 'EMAIL', 'a' || number, now()"
+            f" FROM generate_series(1, {WAITING}) AS number",
+            (application,),
+        )
+    asked = {("EMAIL", f"a{number}") for number in range(WAITING, WAITING + BATCH)}
+    with visited(db) as counts:
+        assert store.opt_outs(db, application, asked) == {("EMAIL", f"a{WAITING}")}
+        assert store.endpoints(db, application, [f"e{number}" for number in range(BATCH)]) == {}
+        assert store.user_endpoints(db, application, ["ann"]) == {}
+    assert len(counts) == 3
+    assert max(counts) <= BATCH

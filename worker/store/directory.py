@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Text, select, tuple_, update
+from sqlalchemy import Executable, Row, Text, bindparam, select, update
 
 from worker import addresses as addresses_
 from worker import wire
@@ -103,21 +103,30 @@ def opt_outs(
     """Those of the (channel type, address) pairs that have opted out, however they are written."""
     if not addresses:
         return set()
-    asked = database.given(db, channel_type=Text(), address=Text()).c
-    # IN and not a join: SQLite would go through all opt-outs of the application instead.
-    statement = select(opt_out.c.channel_type, opt_out.c.address).where(
-        opt_out.c.application_id == application_id,
-        tuple_(opt_out.c.channel_type, opt_out.c.address).in_(
-            select(asked.channel_type, asked.address)
-        ),
-    )
     plain = {pair: (pair[0], addresses_.plain(*pair)) for pair in addresses}
     rows = [
         {"channel_type": channel, "address": address} for channel, address in set(plain.values())
     ]
     with db.reading() as connection:
-        found = set(map(tuple, connection.execute(statement, database.as_rows(rows))))
+        asked = database.as_rows(rows) | {"of": application_id}
+        found = set(map(tuple, connection.execute(db.statement(_opt_outs), asked)))
     return {pair for pair in plain if plain[pair] in found}
+
+
+def _opt_outs(db: Database) -> Executable:
+    """Looks up each address. A join or an IN may, on either database, go through all opt-outs of
+    the application instead."""
+    asked = database.given(db, channel_type=Text(), address=Text()).c
+    known = (
+        select(opt_out.c.address)
+        .where(
+            opt_out.c.application_id == bindparam("of", type_=Text()),
+            opt_out.c.channel_type == asked.channel_type,
+            opt_out.c.address == asked.address,
+        )
+        .scalar_subquery()
+    )
+    return select(asked.channel_type, asked.address).where(known.is_not(None))
 
 
 def retire_address(
