@@ -1,8 +1,9 @@
 """How long a message takes from its acceptance to the provider, at several loads.
 
 `python -m benchmarks.latency` first measures the full load that one worker process and an accepting
-process take together, with requests of 10 recipients; then it has requests come at 1 % of that (of
-one recipient), at 50 % and at 90 % (of 10). They come when they are due (a Poisson process),
+process take together, with requests of 50 recipients, so that accepting is not what limits it; then
+it has requests come at 1 % of that (of one recipient), at 50 % and at 90 % (of 50, which arrive as
+a bunch, and whose last waits for the others). They come when they are due (a Poisson process),
 whether or not earlier ones were answered, so a wait is not hidden by those that were not made
 because of it. The provider notes when each message reached it; the clock is the machine's, and the
 same for all.
@@ -29,7 +30,7 @@ from benchmarks.surroundings import Servers, Sinks
 
 NAME = "latency"
 
-SIZE = 10
+SIZE = 50
 LOADS = {0.01: 1, 0.5: SIZE, 0.9: SIZE}
 """The recipients of a request, by load."""
 
