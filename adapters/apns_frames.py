@@ -41,14 +41,16 @@ class NoAnswer(Exception):
 class Limits:
     """Of one connection; times in seconds. `streams` bounds what the provider allows.
 
-    After `quiet` without a sign of the provider it is pinged, and has `patience` to answer. From
-    `age` on the connection takes no more requests; `parting` bounds TLS's farewell.
+    After `quiet` without a sign of the provider it is pinged, and has `patience` to answer. When a
+    send is given up that has waited for `deaf` or longer without any sign, or from `age` on, the
+    connection takes no more requests; `parting` bounds TLS's farewell.
     """
 
     streams: int = 500
     connect: float = 15.0
     quiet: float = 30.0
     patience: float = 10.0
+    deaf: float = 1.0
     age: float = 3600.0
     parting: float = 1.0
 

@@ -79,12 +79,15 @@ class Connection(APNsTLSClientProtocol):
         """The answer, whatever it says; else NotProcessed or NoAnswer. A cancelled send resets its
         stream and disturbs no other. Does not give way before the stream is open, so a stream that
         was free is still free."""
-        exchange = self._open(request)
+        exchange, begun = self._open(request), self.loop.time()
         try:
             return await exchange.future
         except asyncio.CancelledError:
             if self._streams.cancel(exchange):
                 self._flush_soon()
+                silence = self.loop.time() - max(begun, self._heard)
+                if self._heard < begun and silence >= self._limits.deaf:
+                    self.draining = True  # it may be half open: the next try another
                 self._freed()
             raise
 

@@ -61,6 +61,18 @@ def test_a_provider_that_does_not_answer_a_ping_is_left():
     assert play(scene, limits=Limits(quiet=0.05, patience=0.3)) == (200, 2)
 
 
+def test_a_connection_on_which_a_send_heard_nothing_gets_no_other():
+    async def scene(pool, double):
+        await pool.send(request())
+        double.freeze()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await pool.send(request())
+        return (await pool.send(request())).code, double.accepted
+
+    assert play(scene, limits=Limits(deaf=0.0)) == (200, 2)
+
+
 def test_an_idle_connection_is_pinged_and_kept():
     async def scene(pool, double):
         await pool.send(request())
