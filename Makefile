@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # An interrupted or failed step starts afresh the next time.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo run test torture bench audit format requirements clean
+.PHONY: help setup demo run test torture mutants bench audit format requirements clean
 
 help:
 	@echo "make demo          send to every channel on this machine: no server, no account"
 	@echo "make run           start Sendpoint on this machine"
 	@echo "make test          format, lint, types, import rules and all tests"
 	@echo "make torture       break everything on schedule, and count what that did (10 minutes)"
+	@echo "make mutants       take out one guard after the other, and see each noticed (5 minutes)"
 	@echo "make bench         measure whole deliveries, beside what people write instead (10 minutes)"
 	@echo "make audit         ask for known holes in all dependencies of the image (needs the network)"
 	@echo "make format        format the code and apply safe fixes"
@@ -38,6 +39,9 @@ test: $(VENV)/.test
 
 torture: $(VENV)/.test
 	@$(BIN)/python -m tests.torture
+
+mutants: $(VENV)/.test
+	@$(BIN)/python -m tests.torture.mutants
 
 bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks

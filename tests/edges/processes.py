@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -20,15 +21,21 @@ from worker.store import tables
 
 
 class Mailbox:
-    """A real SMTP server that counts what it accepted, by recipient and by Message-ID."""
+    """A real SMTP server that counts what it accepted, by recipient and by Message-ID. While it
+    `holds`, it answers nobody; `reading` is set once it has a message to answer."""
 
     def __init__(self):
         self.by_recipient = Counter()
         self.by_message_id = Counter()
         self.first = threading.Event()
         self.watch = None
+        self.reading = threading.Event()
+        self.holds = False
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        self.reading.set()
+        while self.holds:  # noqa: ASYNC110 - it is set from another thread
+            await asyncio.sleep(0.02)
         for recipient in envelope.rcpt_tos:
             self.by_recipient[recipient] += 1
         head = envelope.content.split(b"\r\n\r\n", 1)[0]

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests.edges import processes
+from tests.torture import proxy
 from worker import limits, plan, store, tasks
 
 pytestmark = pytest.mark.timeout(180)
@@ -221,6 +222,51 @@ def test_a_worker_that_hears_nothing_starts_anew(deploy, mailbox):
     assert worker.log.read_text().count("ready") == 2
     assert set(mailbox.by_recipient.values()) == {1}
     assert worker.stop() == 0
+
+
+def test_a_second_without_redis_while_all_slots_are_busy_leaves_no_worker_deaf(
+    deploy, mailbox, redis_server
+):
+    """With Celery's usual settings the credits of what ends while Redis is away are lost, and the
+    worker never takes a message again while its heartbeats go on (Celery 5.7)."""
+    deployment = deploy(concurrency=3, ring_again_after=1)
+    worker = deployment.start_worker()
+    worker.said("ready")
+    for number in range(3):
+        mailbox.holds = True
+        mailbox.reading.clear()
+        requests = deployment.accept(30, start=100 * number)
+        assert mailbox.reading.wait(30)
+        redis_server.crash()
+        mailbox.holds = False  # what is in flight ends while there is no broker
+        time.sleep(1)
+        redis_server.start()
+        deployment.wait(requests)
+    assert "starting anew" not in worker.log.read_text(), "it was not deaf: nothing had to notice"
+    assert set(mailbox.by_recipient.values()) == {1}
+    assert worker.stop() == 0
+
+
+def test_half_open_connections_to_redis_hang_no_worker(
+    postgresql_url, redis_url, redis_server, mailbox, tmp_path
+):
+    with proxy.standing(redis_server.port) as between:
+        broker_url = redis_url.replace(f":{redis_server.port}", f":{between.port}")
+        deployment = processes.Deployment(
+            postgresql_url, broker_url, mailbox, tmp_path, ring_again_after=1
+        )
+        try:
+            worker = deployment.start_worker()
+            worker.said("ready")
+            deployment.wait(deployment.accept(5))
+            between.mode = proxy.Mode.BLACKHOLE
+            requests = deployment.accept(20, start=100)  # each connection hears that it is used
+            between.mode = proxy.Mode.OK  # for new connections: the old ones stay as they are
+            deployment.wait(requests, seconds=45)
+            assert "starting anew" not in worker.log.read_text()
+            assert set(mailbox.by_recipient.values()) == {1}
+        finally:
+            deployment.close()
 
 
 def test_messages_are_delivered_while_there_is_no_broker(deploy, mailbox, redis_server):

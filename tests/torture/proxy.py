@@ -7,7 +7,8 @@ import contextlib
 import enum
 import socket
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -39,6 +40,7 @@ class Proxy:
         self.cut_after: int | None = None
         self.watch = watch
         self.connections: set[_Down] = set()
+        self.ends: set[_End] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -50,7 +52,9 @@ class Proxy:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        self.reset()
+        for end in list(self.ends):
+            end.reset()
+        await asyncio.sleep(0.01)  # for the loop to close what was aborted
 
     def reset(self) -> None:
         """Reset every connection, as a machine that comes back from a power cut does."""
@@ -74,6 +78,7 @@ class _End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.proxy.ends.add(self)
 
     def data_received(self, data: bytes) -> None:
         proxy = self.proxy
@@ -103,6 +108,7 @@ class _End(asyncio.Protocol):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.proxy.ends.discard(self)
         if not self.swallowing and self.other is not None and self.other.transport is not None:
             self.other.transport.close()
 
@@ -150,3 +156,20 @@ class _Down(_End):
         for data in self.waiting:
             self.forward(data)
         self.waiting.clear()
+
+
+@contextlib.contextmanager
+def standing(upstream: int) -> Iterator[Proxy]:
+    """A proxy on a loop of its own, for a test that has none. Its `mode` may be set from here."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="proxy", daemon=True)
+    thread.start()
+    proxy = Proxy(upstream)
+    asyncio.run_coroutine_threadsafe(proxy.start(), loop).result(10)
+    try:
+        yield proxy
+    finally:
+        asyncio.run_coroutine_threadsafe(proxy.stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -18,14 +18,14 @@ import random
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from adapters.contract import (
@@ -41,12 +41,16 @@ from adapters.contract import (
 from tests.torture import checker, testimony, witness
 from tests.torture.ledgers import Answer, Call, Ledgers, Receipt, Rules
 from tests.worker import flow
-from worker import dispatch, intake, runtime, store, sweeping, wire
+from worker import dispatch, intake, runtime, store, sweeping, vault, wire
+from worker.store import tables
 
 LEASE = 10.0
 MAX_ATTEMPTS = 4
 _CHANNELS = ("EMAIL", "EMAIL", "GCM", "SMS", "CUSTOM")
-_PATIENCE = 400  # rounds of fair weather in which everything must come to its end
+_PATIENCE = 100  # rounds of fair weather in which everything must come to its end
+
+
+_T = TypeVar("_T")
 
 
 class Killed(BaseException):
@@ -94,10 +98,12 @@ class Gate(Executor):
 
 
 class Wire:
-    """The way to a database: the commit that is `cut` is never made, and to the one that is `lost`
-    no answer comes. What follows is `then`: the process is killed, or sees an error."""
+    """A process's way to the database. Of the commits that follow, number `before` is never made
+    and number `after` is never answered. What its process sees of that is `then`: an error, or it
+    is killed."""
 
     def __init__(self, db: store.Database) -> None:
+        self.db = db
         self._commit = db.engine.dialect.do_commit
         db.engine.dialect.do_commit = self._do_commit
         self.clear()
@@ -109,14 +115,14 @@ class Wire:
 
     def _do_commit(self, connection: Any) -> None:
         if self.before == 0:
-            self.clear_and_raise()
+            self._break()
         self._commit(connection)
         if self.after == 0:
-            self.clear_and_raise()
+            self._break()
         self.before = None if self.before is None else self.before - 1
         self.after = None if self.after is None else self.after - 1
 
-    def clear_and_raise(self) -> None:
+    def _break(self) -> None:
         then = self.then
         self.clear()
         raise then()
@@ -124,6 +130,65 @@ class Wire:
 
 def _gone() -> BaseException:
     return OperationalError("COMMIT", None, ConnectionResetError("simulated"))
+
+
+class Site:
+    """A database for simulations, migrated and with a witness. Connections are kept from one
+    process and one seed to the next: opening them is most of what a process costs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.clock = flow.Clock()
+        db = self._open()
+        store.upgrade(db)
+        witness.install(db)
+        self.application = store.create_application(db, "simulation").id
+        self.control = db
+        self._wires: list[Wire] = []
+
+    def take(self) -> Wire:
+        """A way to the database for a new process."""
+        if self._wires:
+            return self._wires.pop()
+        return Wire(self._open())
+
+    def give_back(self, wire: Wire) -> None:
+        wire.clear()
+        self._wires.append(wire)
+
+    def clear(self) -> None:
+        """Leave nothing of the seed before."""
+        self.clock.time = flow.Clock().time
+        with self.control.engine.begin() as connection:
+            for table in testimony.TABLES:
+                connection.execute(text(f"DELETE FROM {table}"))
+
+    def forget(self) -> None:
+        """Let every statement be made anew: the functions that make them have changed."""
+        for one in self._wires:
+            one.db._statements.clear()
+        self.control._statements.clear()
+
+    def close(self) -> None:
+        for one in self._wires:
+            one.db.close()
+        self.control.close()
+
+    def _open(self) -> store.Database:
+        db = store.connect(self.url, vault=vault.Vault(vault.parse(vault.new_key())))
+
+        @event.listens_for(db.engine, "connect")
+        def _keep_time(connection: Any, _: object) -> None:
+            connection.create_function("strftime", -1, self._strftime, deterministic=True)
+
+        return db
+
+    def _strftime(self, _: str, start: str, shift: str = "0 seconds") -> str:
+        """SQLite's own, for what the store and the witness ask of it, on the simulation's clock."""
+        if start != "now":
+            raise ValueError(start)
+        when = self.clock() + timedelta(seconds=float(shift.partition(" ")[0]))
+        return f"{when:%Y-%m-%d %H:%M:%S.%f}"
 
 
 @dataclass(eq=False)
@@ -165,15 +230,26 @@ class Adapter:
 
 
 class Broker(flow.Rings):
-    """The list of rings. `dies` is raised in the hand of whoever rings next."""
+    """The list of rings. `dies` is raised in the hand of whoever rings next; `overfull` is the
+    length of a queue that was longer than `bound`, not counting those that came twice on their
+    own."""
 
-    dies: Callable[[], BaseException] | None = None
+    def __init__(self, bound: int) -> None:
+        super().__init__()
+        self.bound = bound
+        self.overfull = self.doubled = 0
+        self.dies: Callable[[], BaseException] | None = None
 
     def ring(self, rings: Sequence[store.Ring]) -> bool:
         if self.dies is not None:
             dies, self.dies = self.dies, None
             raise dies()
-        return super().ring(rings)
+        taken: bool = super().ring(rings)
+        for queue in {one.queue for one in rings} if taken else ():
+            length = self.waiting(queue) - self.doubled
+            if length > self.bound:
+                self.overfull = length
+        return taken
 
 
 class Process:
@@ -183,11 +259,16 @@ class Process:
         self.number = number
         self.alive, self.stopped = True, False
         self.loop = Loop(world.monotonic)
+        self.wire = world.site.take()
         with _patched(runtime, "ThreadPoolExecutor", Gate):
             self.runtime = flow.open_runtime(
-                world.url, world.clock, world.broker, seed=world.rng.random(), **world.changes
+                world.site.url,
+                world.clock,
+                world.broker,
+                seed=world.rng.random(),
+                db=self.wire.db,
+                **world.changes,
             )
-        self.wire = Wire(self.runtime.db)
         channels = flow.Channels(Adapter(world, self))
         channels.application = world.application
         self.runtime.channels = channels
@@ -198,19 +279,19 @@ class Process:
     def runs(self) -> bool:
         return self.alive and not self.stopped
 
-    def hear(self, row: UUID) -> None:
-        """A ring arrives."""
-        self.loop.create_task(dispatch.deliver(self.runtime, row))
+    def hear(self, rings: Sequence[store.Ring]) -> None:
+        """Rings arrive."""
+        for one in rings:
+            self.loop.create_task(dispatch.deliver(self.runtime, one.id))
         self.loop.turn()
 
-    def end(self) -> None:
+    def end(self, site: Site) -> None:
         """Be gone, without another word."""
         self.alive = False
         for task in asyncio.all_tasks(self.loop):
-            task._log_destroy_pending = False
-        self.runtime.db.close()
-        with contextlib.suppress(RuntimeError):
-            self.loop.close()
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.loop.close()
+        site.give_back(self.wire)
 
 
 @dataclass
@@ -226,49 +307,66 @@ class Result:
 
 
 class Simulation:
-    """One seed. `url` is a migrated database with the witness in it, and nothing else."""
+    """One seed. `recipients` is about how many there will be, `breadth` how many of them a step is
+    about at most: 1 explores what may come between any two steps of a delivery, more what batches
+    do. `kills`, `stops` and `failing` are how often workers are killed or stopped, and providers
+    are not available, beside what else happens."""
 
     def __init__(
-        self, url: str, application: str, seed: int, *, steps: int = 150, workers: int = 3,
+        self,
+        site: Site,
+        seed: int,
+        *,
+        steps: int = 150,
+        workers: int = 3,
         recipients: int = 12,
-    ) -> None:  # fmt: skip
-        self.url, self.application, self.seed = url, application, seed
-        self.steps, self.most = steps, recipients
+        breadth: int = 1,
+        kills: int = 2,
+        stops: int = 2,
+        failing: int = 2,
+    ) -> None:
+        self.site, self.application, self.seed = site, site.application, seed
+        self.steps, self.most, self.breadth = steps, recipients, breadth
+        self.failing = failing
         self.rng = random.Random(f"simulation {seed}")
         self.changes = {
             "lease": LEASE,
             "max_attempts": MAX_ATTEMPTS,
             "message_ttl": self.rng.choice([40.0, 3600.0]),
             "ring_again_after": 5.0,
-            "window": self.rng.choice([4, 500]),
+            "window": self.rng.choice([4 * breadth, 500]),
             "backoff_base": 1.0,
         }
-        self.clock = flow.Clock()
+        self.clock = site.clock
+        self.control = site.control
         self.ticks = 1000.0
-        self.broker = Broker()
+        self.broker = Broker(self.changes["window"] + min(4 * breadth, 100))
         self.unread: list[Send] = []
         self.read: list[Send] = []
         self.calls: list[Call] = []
         self.receipts: list[Receipt] = []
         self.tokens: dict[tuple[str, int], int] = {}
-        self.complaints: list[str] = []
+        self.complaints: list[tuple[str, str, str]] = []
         self.faults = 0
         self.history: list[str] = []
-        self.accepted = 0
-        self.control = store.connect(url, now=self.clock)
-        self._set_clock()
+        self.under_way: dict[str, Send] = {}
+        self.newest: dict[UUID, int] = {}
+        self.clock_set_at = 0.0
+        self.accepted = self.refused = 0
+        self.witnessed = 0
         self.intake = Process(self, 0)
         self.workers = [Process(self, number) for number in range(1, workers + 1)]
         self.chooses: list[tuple[int, Callable[[], object]]] = [
             (6, self.accept),
+            (1, self.refuse),
             (25, self.let_through),
             (15, self.ring),
             (15, self.provider_reads),
             (12, self.provider_answers),
             (8, self.sweep),
             (8, self.time_passes),
-            (2, self.kill),
-            (2, self.stop),
+            (kills, self.kill),
+            (stops, self.stop),
             (4, self.go_on),
             (2, self.lose_rings),
             (2, self.double_rings),
@@ -291,15 +389,14 @@ class Simulation:
                 self._check_step()
             self.fair_weather()
         report = checker.check(self.ledgers())
-        extra = [checker.Violation("I9", "unfenced", what) for what in self.complaints]
+        extra = [checker.Violation(*one) for one in self.complaints]
         report = dataclasses.replace(report, violations=tuple(sorted((*report.violations, *extra))))
         self.close()
         return Result(self.seed, self.steps, report, self.faults, self.ticks - start, self.history)
 
     def close(self) -> None:
         for process in (self.intake, *self.workers):
-            process.end()
-        self.control.close()
+            process.end(self.site)
 
     # What may happen in a step.
 
@@ -307,7 +404,7 @@ class Simulation:
         """A caller sends a request, once or twice, and things may break under intake's hand."""
         if self.accepted >= self.most:
             return
-        count = self.rng.randint(1, 4)
+        count = self.rng.randint(1, min(4 * self.breadth, 100))
         channels = {
             f"{channel}-{self.seed}-{self.accepted + number}": channel
             for number in range(count)
@@ -345,6 +442,29 @@ class Simulation:
             )
         )
 
+    def refuse(self) -> None:
+        """A caller sends what nobody can take: 101 recipients are one too many."""
+        channels = {f"nobody-{self.refused}-{number}": "EMAIL" for number in range(101)}
+        self.refused += 1
+        try:
+            intake.accept(
+                self.intake.runtime,
+                self.application,
+                wire.convert(_request(channels), wire.MessageRequest),
+            )
+        except wire.BadRequest:
+            self.calls.append(
+                Call(
+                    name=f"refused-{self.refused}",
+                    application_id=self.application,
+                    addresses=tuple(channels),
+                    answer=Answer.REFUSED,
+                    status=400,
+                )
+            )
+        else:
+            self._complain("I11", "unexpected", "a request with 101 recipients was accepted")
+
     def let_through(self) -> None:
         """One call of some worker reaches the database, or does not, or its answer is lost."""
         ready = [one for one in self.workers if one.runs and one.gate.calls]
@@ -356,24 +476,24 @@ class Simulation:
     def ring(self) -> None:
         """A ring arrives at some worker."""
         ready = [one for one in self.workers if one.runs]
-        if ready and self.broker.rung:
-            ring = self.broker.rung.pop(self.rng.randrange(len(self.broker.rung)))
-            self.rng.choice(ready).hear(ring.id)
+        if ready:
+            self.rng.choice(ready).hear(self._some(self.broker.rung))
 
     def provider_reads(self) -> None:
         """The provider reads a message, whatever has become of its sender."""
-        if self.unread:
-            self._read(self.unread.pop(self.rng.randrange(len(self.unread))), self._draw_outcome())
+        for send in self._some(self.unread):
+            self._read(send, self._draw_outcome())
 
     def provider_answers(self) -> None:
         """The sender hears the answer, or never does."""
-        if self.read:
-            send = self.read.pop(self.rng.randrange(len(self.read)))
+        answered = []
+        for send in self._some(self.read):
             if self.rng.random() < 0.1:
                 self.faults += 1
                 self._note(f"answer to {send.delivery.address} is lost")
-                return
-            self._answer(send)
+            else:
+                answered.append(send)
+        self._answer(answered)
 
     def sweep(self) -> None:
         """A worker sweeps, or is killed or cut off half way."""
@@ -432,6 +552,7 @@ class Simulation:
         if self.broker.rung:
             self.faults += 1
             self.broker.rung.append(self.rng.choice(self.broker.rung))
+            self.broker.doubled += 1
 
     def broker_breaks(self) -> None:
         self.faults += 1
@@ -440,7 +561,8 @@ class Simulation:
     def database_clock_jumps(self) -> None:
         """The database's clock is set, to either side. Nobody's monotonic clock is."""
         self.faults += 1
-        self._step_clock(self.rng.choice([-3.0, LEASE * 1.5, 3.0]))
+        self.clock_set_at = self.ticks
+        self.clock.move(self.rng.choice([-3.0, LEASE * 1.5, 3.0]))
 
     # How it comes to its end.
 
@@ -456,16 +578,19 @@ class Simulation:
                     self._perform(worker, worker.gate.calls.pop(0))
             while self.unread:
                 self._read(self.unread.pop(0), None)
-            while self.read:
-                self._answer(self.read.pop(0))
-            while self.broker.rung:
-                self.rng.choice(self.workers).hear(self.broker.rung.pop(0).id)
+            answered, self.read = self.read, []
+            self._answer(answered)
+            rung, self.broker.rung = self.broker.rung, []
+            for number, worker in enumerate(self.workers):
+                worker.hear(rung[number :: len(self.workers)])
+            if any(one.gate.calls for one in self.workers) or self.unread or self.read:
+                continue
             if not self._open() and not any(one.gate.calls for one in self.workers):
                 return
             worker = self.rng.choice(self.workers)
             self._perform(worker, Pending(lambda: sweeping.sweep(worker.runtime), Future()))  # noqa: B023
             if not self.broker.rung and not self.unread and not self.read:
-                self._pass(self.rng.uniform(0.2, 2.0))
+                self._pass(max(self.rng.uniform(0.2, 2.0), min(self._next_due(), LEASE)))
 
     def ledgers(self) -> Ledgers:
         now = self.clock().timestamp()
@@ -490,11 +615,14 @@ class Simulation:
         token, claimed_at = worker.claims[UUID(delivery.id)]
         ends = self.ticks + delivery.timeout
         if ends > claimed_at + LEASE:
-            self.complaints.append(
-                f"{delivery.address} may be sent until {ends - claimed_at - LEASE:.1f} s after its "
-                "lease"
-            )
+            late = f"{ends - claimed_at - LEASE:.1f} s after its lease"
+            self._complain("I9", "unfenced", f"{delivery.address} may be sent until {late}")
         send = Send(delivery, answer, worker, token, self.ticks, ends)
+        before, self.under_way[delivery.id] = self.under_way.get(delivery.id), send
+        held = before is not None and not before.answer.done() and self.ticks < before.ends
+        # A clock that is set ends leases before their time: then nobody can do better.
+        if before is not None and held and before.at > self.clock_set_at:
+            self._complain("I9", "unfenced", f"two send {delivery.address} at once")
         self.unread.append(send)
         self._note(f"worker {worker.number} sends {delivery.address} (token {token})")
         return send
@@ -517,15 +645,22 @@ class Simulation:
             key = (send.delivery.id, send.token)
             self.tokens[key] = self.tokens.get(key, 0) + 1
             if self.tokens[key] > 1:
-                self.complaints.append(f"{address} was sent twice under one lease")
+                self._complain("I5", "duplicated", f"{address} was sent twice under one lease")
         self._note(f"provider reads {address} (token {send.token}): {send.said.status}")
         self.read.append(send)
 
-    def _answer(self, send: Send) -> None:
-        if send.worker.alive and not send.answer.done() and send.said is not None:
-            send.answer.set_result(send.said)
-            if send.worker.runs:
-                send.worker.loop.turn()
+    def _answer(self, sends: Sequence[Send]) -> None:
+        for send in sends:
+            if send.worker.alive and not send.answer.done() and send.said is not None:
+                send.answer.set_result(send.said)
+        for worker in self.workers:
+            if worker.runs:
+                worker.loop.turn()
+
+    def _some(self, of: list[_T]) -> list[_T]:
+        """Take up to `breadth` of them away, any ones."""
+        count = min(self.rng.randint(1, self.breadth), len(of))
+        return [of.pop(self.rng.randrange(len(of))) for _ in range(count)]
 
     def _draw_outcome(self) -> Outcome | None:
         return self.rng.choices(
@@ -535,7 +670,7 @@ class Simulation:
                 throttled(429, "busy", retry_after=1.0),
                 permanent(400, "no", fault=Fault.MESSAGE),
             ],
-            [12, 2, 1, 1],
+            [12, self.failing, 1, 1],
         )[0]
 
     def _endanger(self, process: Process, *, commits: int) -> None:
@@ -575,6 +710,7 @@ class Simulation:
         for one in result if isinstance(result, Sequence) else ():
             if isinstance(one, store.Claimed):
                 worker.claims[one.id] = one.lease_token, self.ticks
+                self.newest[one.id] = max(one.lease_token, self.newest.get(one.id, 0))
                 self._note(f"worker {worker.number} claims {one.address} (token {one.lease_token})")
 
     def _kill(self, worker: Process) -> None:
@@ -589,7 +725,7 @@ class Simulation:
         self._replace(worker)
 
     def _replace(self, worker: Process) -> None:
-        worker.end()
+        worker.end(self.site)
         self.workers[self.workers.index(worker)] = Process(self, worker.number)
 
     def _turn_until_idle(self, worker: Process) -> None:
@@ -602,7 +738,7 @@ class Simulation:
             elif self.unread and self.rng.random() < 0.5:
                 self.provider_reads()
             elif self.read:
-                self._answer(self.read.pop(0))
+                self._answer([self.read.pop(0)])
             else:
                 self._pass(1.0)
             if not worker.alive:
@@ -610,23 +746,38 @@ class Simulation:
 
     def _pass(self, seconds: float) -> None:
         self.ticks += seconds
-        self._step_clock(seconds)
+        self.clock.move(seconds)
         for worker in self.workers:
             if worker.runs:
                 worker.loop.turn()
-
-    def _step_clock(self, seconds: float) -> None:
-        self.clock.time += timedelta(seconds=seconds)
-        self._set_clock()
-
-    def _set_clock(self) -> None:
-        witness.set_clock(self.control, self.clock())
 
     def _open(self) -> int:
         with self.control.reading() as connection:
             return connection.execute(
                 text("SELECT count(*) FROM message_result WHERE state <> 'DONE'")
             ).scalar_one()
+
+    def _states(self, ids: Collection[UUID]) -> Sequence[Any]:
+        if not ids:
+            return ()
+        row = tables.message_result.c
+        with self.control.reading() as connection:
+            return connection.execute(
+                select(row.id, row.state, row.delivery_status)
+                .where(row.id.in_(ids))
+                .order_by(row.id)
+            ).all()
+
+    def _next_due(self) -> float:
+        """The seconds until something is to be done for a row."""
+        row = tables.message_result.c
+        with self.control.reading() as connection:
+            soonest = connection.execute(
+                select(
+                    func.min(func.coalesce(row.lease_until, row.ring_at), type_=tables.Utc)
+                ).where(row.state != store.State.DONE)
+            ).scalar()
+        return 0.0 if soonest is None else (soonest - self.clock()).total_seconds()
 
     def _check_step(self) -> None:
         """What must hold at every moment, not only in the end."""
@@ -635,56 +786,57 @@ class Simulation:
         with self.control.reading() as connection:
             found = connection.execute(
                 text(
-                    "SELECT (SELECT count(*) FROM witness WHERE old_state = 'DONE'), "
-                    "(SELECT count(*) FROM witness WHERE old_state = 'SENDING' "
-                    "AND state = 'SENDING' AND token <> old_token)"
-                )
+                    "SELECT max(number), max(old_state = 'DONE'), max(old_state = 'SENDING' "
+                    "AND state = 'SENDING' AND token <> old_token) "
+                    "FROM witness WHERE number > :seen"
+                ),
+                {"seen": self.witnessed},
             ).one()
-        if any(found):
-            self.complaints.append("a row was changed that was settled or held")
+        self.witnessed = found[0] or self.witnessed
+        if any(found[1:]):
+            self._complain("I9", "unfenced", "a row was changed that was settled or held")
+        if self.broker.overfull:
+            many = f"{self.broker.overfull} rings of a queue waited at once"
+            self._complain("I12", "unbounded", many)
+
+    def _complain(self, invariant: str, word: str, what: str) -> None:
+        self.complaints.append((invariant, word, what))
 
     def _note(self, what: str) -> None:
         self.history.append(f"{self.ticks - 1000:7.2f}  {what}")
 
     @contextlib.contextmanager
     def _time(self) -> Iterator[None]:
-        """The workers' monotonic clock is the simulation's."""
+        """The workers' monotonic clock is the simulation's, and it looks at what they record."""
         virtual = types.SimpleNamespace(
             **{name: getattr(time, name) for name in dir(time) if not name.startswith("__")}
         )
         virtual.monotonic = self.monotonic
+        finish = store.finish
+
+        def watched(db: store.Database, finishes: Sequence[store.Finish]) -> list[bool]:
+            old = {one.id for one in finishes if one.lease_token < self.newest.get(one.id, 0)}
+            late = old - {one.id for one in finishes if one.lease_token == self.newest.get(one.id)}
+            before = self._states(late)
+            recorded = finish(db, finishes)
+            if self._states(late) != before:
+                self._complain("I8", "unfenced", f"{late} were recorded under an old lease")
+            return recorded
+
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_patched(store, "finish", watched))
             for name, module in list(sys.modules.items()):
                 if name.startswith("worker.") and getattr(module, "time", None) is time:
                     stack.enter_context(_patched(module, "time", virtual))
             yield
 
 
-def prepare(url: str) -> str:
-    """Migrate a database for simulations; the application that they send for."""
-    db = store.connect(url)
-    store.upgrade(db)
-    witness.install(db, virtual=True)
-    application = store.create_application(db, "simulation").id
-    db.close()
-    return application
-
-
-def clear(url: str) -> None:
-    """Leave nothing of the seed before."""
-    db = store.connect(url)
-    with db.engine.begin() as connection:
-        for table in testimony.TABLES:
-            connection.execute(text(f"DELETE FROM {table}"))
-    db.close()
-
-
-def simulate(url: str, application: str, seed: int, **options: int) -> Result:
+def simulate(site: Site, seed: int, **options: int) -> Result:
     """Run one seed from an empty database."""
-    logging.getLogger("worker").setLevel(logging.CRITICAL)
-    logging.getLogger("sendpoint").setLevel(logging.CRITICAL)
-    clear(url)
-    return Simulation(url, application, seed, **options).run()
+    for name in ("worker", "sendpoint"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    site.clear()
+    return Simulation(site, seed, **options).run()
 
 
 def _request(channels: dict[str, str]) -> dict[str, Any]:

@@ -3,10 +3,6 @@ makes it and whatever the code believes it did."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import text
-
 from worker.store import Database
 
 _COLUMNS = """
@@ -49,30 +45,15 @@ _SQLITE = (
 
 
 _NOW = {"postgresql": "clock_timestamp()", "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now')"}
-_VIRTUAL = "(SELECT now FROM virtual_clock)"
 
 
-def install(db: Database, *, virtual: bool = False) -> None:
+def install(db: Database) -> None:
     """Let every change of `message_result` that says something be kept in the table `witness`: of
-    when to ring a row may change as it likes. With `virtual` its time is what `set_clock` said."""
+    when to ring a row may change as it likes."""
     dialect = db.engine.dialect.name
-    now = _VIRTUAL if virtual else _NOW[dialect]
-    kind = "timestamptz" if dialect == "postgresql" else "text"
+    percent = "%%" if dialect == "postgresql" else "%"
     with db.engine.begin() as connection:
-        if virtual:
-            connection.execute(text(f"CREATE TABLE virtual_clock (now {kind})"))
-            connection.execute(text("INSERT INTO virtual_clock VALUES (NULL)"))
         for statement in _POSTGRESQL if dialect == "postgresql" else _SQLITE:
             # `text` would read the colons of a time format as parameters
-            connection.exec_driver_sql(statement.replace("{now}", now).replace("%", _percent(db)))
-
-
-def set_clock(db: Database, now: datetime) -> None:
-    """What the witness takes for the time from now on."""
-    with db.engine.begin() as connection:
-        shown = now if db.engine.dialect.name == "postgresql" else f"{now:%Y-%m-%d %H:%M:%S.%f}"
-        connection.execute(text("UPDATE virtual_clock SET now = :now"), {"now": shown})
-
-
-def _percent(db: Database) -> str:
-    return "%%" if db.engine.dialect.name == "postgresql" else "%"
+            shown = statement.replace("{now}", _NOW[dialect]).replace("%", percent)
+            connection.exec_driver_sql(shown)

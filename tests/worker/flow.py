@@ -120,12 +120,13 @@ class Channels:
         return list(self.providers.values())
 
 
-def open_runtime(database_url, clock, rings, seed=1, sleep=asyncio.sleep, **changes):
+def open_runtime(database_url, clock, rings, seed=1, sleep=asyncio.sleep, *, db=None, **changes):
     """A process of the backend: the real one, but for its clock, its broker and its chance."""
     config = settings.Settings(database_url=database_url, **changes)
     return runtime.Runtime(
         settings=config,
-        db=store.connect(database_url, now=clock, vault=vault.Vault(vault.parse(vault.new_key()))),
+        db=db
+        or store.connect(database_url, now=clock, vault=vault.Vault(vault.parse(vault.new_key()))),
         rings=rings,
         policy=retry.Policy(max_attempts=config.max_attempts),
         rng=random.Random(seed),
