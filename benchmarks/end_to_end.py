@@ -69,8 +69,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> running.Figures:
     rounds: list[Round] = []
+    missing: dict[str, str] = {}
     with surroundings.all_servers() as servers, ExitStack() as stack:
-        entrants = _entrants(servers, stack, options.without)
+        entrants = _entrants(servers, stack, options.without, missing)
         for number in running.turns(options):
             for name, start in entrants.items():
                 with start() as contender:
@@ -79,10 +80,13 @@ def measure(options: argparse.Namespace) -> running.Figures:
                     for channel in options.channels:
                         running.say(f"round {number + 1}, {name}, {channel}")
                         rounds.append(_round(servers, name, contender, channel, options))
-    return {"rounds": [asdict(one) for one in rounds]}
+    return {"rounds": [asdict(one) for one in rounds], "missing": missing}
 
 
-def _entrants(servers: Servers, stack: ExitStack, without: Sequence[str]) -> dict[str, Start]:
+def _entrants(
+    servers: Servers, stack: ExitStack, without: Sequence[str], missing: dict[str, str]
+) -> dict[str, Start]:
+    """Those that take turns; into `missing` goes why one cannot."""
     entrants: dict[str, Start] = {}
     ours = stack.enter_context(contextlib.closing(Deployment(servers, "sendpoint")))
     if "1" not in without:
@@ -95,8 +99,9 @@ def _entrants(servers: Servers, stack: ExitStack, without: Sequence[str]) -> dic
     if "bullmq" not in without:
         try:
             peer = stack.enter_context(contextlib.closing(BullMq(servers)))
-        except bullmq.Missing as missing:
-            running.say(f"Without BullMQ: {missing}")
+        except bullmq.Missing as reason:
+            missing[BULLMQ] = str(reason)
+            running.say(f"without {BULLMQ}: {reason}")
         else:
             entrants[BULLMQ] = lambda: peer.running(2)
     return entrants
@@ -153,7 +158,8 @@ def table(figures: running.Figures) -> str:
             ),
         ),
     ]
-    return "\n\n".join(f"{title}\n\n{lines}" for title, lines in tables)
+    lacking = [f"Without {one}: {why}." for one, why in figures.get("missing", {}).items()]
+    return "\n\n".join([*(f"{title}\n\n{lines}" for title, lines in tables), *lacking])
 
 
 def _compared(
