@@ -138,6 +138,15 @@ def test_only_the_plain_path_leads_anywhere(api, path):
     assert api.request("GET", path).status == 404
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_nothing_is_named_by_dots(api, name):
+    """An SDK signs the path of another resource for these."""
+    endpoint = b'{"Address": "x", "ChannelType": "CUSTOM"}'
+    path = f"/v1/apps/{api.application}/endpoints/{name}"
+    assert api.request("PUT", path, endpoint).status == 404
+    assert api.request("POST", f"/v1/templates/{name}/sms", b"{}").status == 404
+
+
 def test_who_is_let_in_is_not_told_which_applications_there_are(api):
     answer = api.request("GET", "/")
     assert answer.status == 200

@@ -40,15 +40,18 @@ class Shop:
         for channel, adapter in (("SMS", "twilio-sms"), ("VOICE", "twilio-voice")):
             self.provider(channel, adapter)
 
-    def provider(self, channel, adapter, **settings):
-        settings = {
+    @property
+    def settings(self):
+        return {
             "account_sid": twilio.ACCOUNT_SID,
             "auth_token": twilio.AUTH_TOKEN,
             "origination_number": FROM,
             "base_url": self.double.url,
             "status_callback": f"{self.api.url}/receipts?from=twilio",
-            **settings,
         }
+
+    def provider(self, channel, adapter, **settings):
+        settings = {**self.settings, **settings}
         application = self.api.application
         store.set_channel(self.runtime.db, application, channel, adapter=adapter, settings=settings)
         self.runtime.channels.forget(application)
@@ -168,6 +171,30 @@ def test_a_receipt_is_of_its_own_message_only(shop):
     moved = {"X-Twilio-Signature": twilio.signature(url.replace(str(theirs.id), "x"), fields)}
     assert shop.post(theirs.id, fields, headers=moved).status == 403
     assert theirs.row.delivery_status == "SUCCESSFUL"
+
+
+def test_a_receipt_is_of_the_provider_that_has_the_message(shop):
+    """Of two accounts on a channel, only the one that it was sent by can say anything of it."""
+    sent = shop.send()
+    settings = dict(shop.settings, auth_token="the spare one's")
+    application = shop.api.application
+    store.set_channel(
+        shop.runtime.db,
+        application,
+        "SMS",
+        adapter="twilio-sms",
+        settings=settings,
+        name="spare",
+        weight=0,
+    )
+    shop.runtime.channels.forget(application)
+    fields = {"MessageSid": sent.sid, "MessageStatus": "failed"}
+    url = f"{shop.api.url}/receipts?from=twilio&message={sent.id}"
+    signed = {"X-Twilio-Signature": twilio.signature(url, fields, "the spare one's")}
+    assert shop.post(sent.id, fields, headers=signed).status == 403
+    assert sent.row.delivery_status == "SUCCESSFUL"
+    assert sent.hears("delivered") == 204
+    assert sent.status == ("SUCCESSFUL", "delivered")
 
 
 def test_the_same_receipt_many_times_at_once_is_one(shop):

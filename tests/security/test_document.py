@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
+from tests.security.broken import CONTROLS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "security.md").read_text()
@@ -37,3 +38,9 @@ def test_every_target_of_the_fuzzer_has_its_figures():
     assert told.keys() == TARGETS.keys()
     for figure in told.values():
         assert int(figure.replace(",", "")) > 0
+
+
+def test_every_control_that_is_taken_away_is_there():
+    for control in CONTROLS:
+        assert (ROOT / control.file).read_text().count(control.text) == 1, control.what
+    assert f"{len(CONTROLS)} of {len(CONTROLS)}" in TEXT
