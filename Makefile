@@ -38,7 +38,8 @@ test: $(VENV)/.test
 	$(BIN)/pytest
 
 torture: $(VENV)/.test
-	@$(BIN)/python -m tests.torture
+	@$(BIN)/python -m tests.torture.storms --minutes 3
+	@$(BIN)/python -m tests.torture --minutes 7
 
 mutants: $(VENV)/.test
 	@$(BIN)/python -m tests.torture.mutants

@@ -199,7 +199,7 @@ class Send:
     answer: asyncio.Future[Outcome]
     worker: Process
     token: int
-    at: float
+    claimed_at: float
     ends: float
     said: Outcome | None = None
 
@@ -617,11 +617,11 @@ class Simulation:
         if ends > claimed_at + LEASE:
             late = f"{ends - claimed_at - LEASE:.1f} s after its lease"
             self._complain("I9", "unfenced", f"{delivery.address} may be sent until {late}")
-        send = Send(delivery, answer, worker, token, self.ticks, ends)
+        send = Send(delivery, answer, worker, token, claimed_at, ends)
         before, self.under_way[delivery.id] = self.under_way.get(delivery.id), send
         held = before is not None and not before.answer.done() and self.ticks < before.ends
         # A clock that is set ends leases before their time: then nobody can do better.
-        if before is not None and held and before.at > self.clock_set_at:
+        if before is not None and held and before.claimed_at > self.clock_set_at:
             self._complain("I9", "unfenced", f"two send {delivery.address} at once")
         self.unread.append(send)
         self._note(f"worker {worker.number} sends {delivery.address} (token {token})")
