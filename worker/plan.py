@@ -88,9 +88,9 @@ class Former:
     """A recipient as it was, who is to get the same message again. `of_user` is whose the endpoint
     was then."""
 
-    address: str
+    address: str = field(repr=False)
     channel: ChannelType | None
-    configuration: wire.EndpointSendConfiguration
+    configuration: wire.EndpointSendConfiguration = field(repr=False)
     user_id: str | None = None
     endpoint_id: str | None = None
     of_user: str | None = None

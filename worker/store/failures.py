@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -71,9 +71,9 @@ class Failure:
     user_id: str | None
     endpoint_id: str | None
     channel_type: str | None
-    address: str
-    configuration: str | None
-    variables: str | None
+    address: str = field(repr=False)
+    configuration: str | None = field(repr=False)
+    variables: str | None = field(repr=False)
     provider: str | None
     delivery_status: str
     status_code: int | None

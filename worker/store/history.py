@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -44,7 +44,7 @@ class History:
     user_id: str | None
     endpoint_id: str | None
     channel_type: str | None
-    address: str
+    address: str = field(repr=False)
     queue: str
     provider: str | None
     state: State
