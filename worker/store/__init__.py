@@ -84,7 +84,6 @@ from worker.store.failures import (
     Count,
     Failure,
     Mark,
-    Standing,
     Wanted,
     count_failures,
     failures,
@@ -134,6 +133,7 @@ from worker.store.requests import (
     save,
 )
 from worker.store.schema import downgrade, is_current, upgrade
+from worker.store.standing import Standing
 from worker.store.tables import State, metadata
 from worker.store.templates import (
     TemplateVersion,

@@ -6,35 +6,23 @@ are; that no row can have two replays is for the database to see to.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, func, or_, select, text, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from worker.store import standing
 from worker.store.database import Database
 from worker.store.requests import Recipient, Request, save
-from worker.store.tables import FAILED, message_attempt, message_result
+from worker.store.standing import Standing
+from worker.store.tables import FAILED, message_result
 
 row = message_result.c
 _replay = message_result.alias("replay")
-
-
-class Standing(enum.StrEnum):
-    """What speaks against sending a failed message again."""
-
-    READY = "READY"
-    """Nothing does."""
-    UNSURE = "UNSURE"
-    """An attempt had no answer, so it may have been delivered."""
-    DELIVERED = "DELIVERED"
-    """An attempt that was given up on turned out to have been successful."""
-    REPLAYED = "REPLAYED"
-    """It was sent again before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +125,7 @@ def count_failures(db: Database, wanted: Wanted) -> list[Count]:
     """How many failures there are of each kind, the most frequent first."""
     count = func.count().label("count")
     statement = (
-        select(row.channel_type, row.delivery_status, row.status_code, _standing(), count)
+        select(row.channel_type, row.delivery_status, row.status_code, standing.of_failure(), count)
         .where(*_conditions(wanted))
         .group_by(row.channel_type, row.delivery_status, row.status_code, text("standing"))
         .order_by(count.desc(), row.channel_type, row.delivery_status, row.status_code)
@@ -195,39 +183,12 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         conditions.append(row.updated_at < wanted.until)
     if wanted.standing is not None:
-        conditions.append(or_(*(_IS[one] for one in wanted.standing)))
+        conditions.append(or_(*(standing.IS[one] for one in wanted.standing)))
     return conditions
 
 
-def _attempted(status: str, *more: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether an attempt at the message came to that."""
-    one = message_attempt.c
-    return exists().where(one.result_id == row.id, one.delivery_status == status, *more)
-
-
-_REPLAYED = exists().where(_replay.c.replay_of == row.id)
-_DELIVERED = _attempted("SUCCESSFUL", message_attempt.c.late)
-_UNSURE = or_(row.delivery_status == "UNKNOWN_FAILURE", _attempted("UNKNOWN_FAILURE"))
-
-_IS = {
-    Standing.REPLAYED: _REPLAYED,
-    Standing.DELIVERED: and_(~_REPLAYED, _DELIVERED),
-    Standing.UNSURE: and_(~_REPLAYED, ~_DELIVERED, _UNSURE),
-    Standing.READY: and_(~_REPLAYED, ~_DELIVERED, ~_UNSURE),
-}
-
-
-def _standing() -> ColumnElement[str]:
-    return case(
-        (_REPLAYED, Standing.REPLAYED),
-        (_DELIVERED, Standing.DELIVERED),
-        (_UNSURE, Standing.UNSURE),
-        else_=Standing.READY,
-    ).label("standing")
-
-
 _TOLD: dict[str, Any] = {
-    "standing": _standing(),
+    "standing": standing.of_failure(),
     "replayed_as": select(_replay.c.request_id)
     .where(_replay.c.replay_of == row.id)
     .scalar_subquery()
