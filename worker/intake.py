@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from adapters.contract import DeliveryStatus
-from worker import admission, events, lookup, plan, render, store, templates, wire
+from worker import admission, events, fingerprint, lookup, plan, render, store, templates, wire
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -134,8 +134,8 @@ def _as_before(runtime: Runtime, key: store.Key | None, refusal: wire.RequestErr
     return _repeated(key, twin)
 
 
-def _repeated(key: store.Key, twin: store.Twin) -> Accepted:
-    if twin.fingerprint != key.fingerprint:
+def _repeated(key: store.Key | None, twin: store.Twin) -> Accepted:
+    if key is None or twin.fingerprint != key.fingerprint:
         raise wire.Conflict("The idempotency key was used for a different request")
     return Accepted(twin.request_id, repeated=True)
 
@@ -158,27 +158,43 @@ def _save(
         row(position, one, 0.0 if one.queue in full else runtime.settings.ring_again_after)
         for position, one in enumerate(recipients)
     ]
-    twin = store.save(
+    content = _content(runtime, request, one_time_code=code is not None)
+    saved = store.save(
         runtime.db,
         store.Request(
             request_id=request_id,
             application_id=application_id,
-            body=_content(runtime, request, one_time_code=code is not None),
+            body=wire.encode(content).decode(),
             trace_id=request.TraceId,
         ),
         rows,
         ttl=ttl or runtime.settings.message_ttl,
         key=key,
         code=code,
+        once=None if code is not None else _once(runtime, content, recipients, rows),
     )
-    if key is not None and twin is not None:
-        return _repeated(key, twin)
-    for queue, number in open_.items():
+    if isinstance(saved, store.Twin):
+        return _repeated(key, saved)
+    due = [store.Ring(one.id, one.queue) for one in saved if one.delivery_status is None]
+    for queue, number in Counter(one.queue for one in due).items():
         runtime.backlogs.add(application_id, queue, number)
-    due = [store.Ring(row.id, row.queue) for row in rows if row.delivery_status is None]
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
     _ring(runtime, [one for one in due if one.queue not in full])
     return Accepted(request_id)
+
+
+def _once(
+    runtime: Runtime,
+    content: render.Content,
+    recipients: Sequence[plan.Recipient],
+    rows: Sequence[store.Recipient],
+) -> store.Recent | None:
+    """What is not sent again within the window, if there is one."""
+    window = runtime.settings.dedupe_window
+    if window <= 0:
+        return None
+    found = zip(rows, fingerprint.fingerprints(content, recipients), strict=True)
+    return store.Recent(window, {row.id: one for row, one in found if one is not None})
 
 
 def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.MessageResponse:
@@ -276,19 +292,17 @@ def _content(
     request: wire.MessageRequest | wire.SendUsersMessageRequest,
     *,
     one_time_code: bool,
-) -> str:
+) -> render.Content:
     """The request without its recipients, which have rows of their own, and with the templates
     that it names: a message that was accepted stays as it was then."""
-    return wire.encode(
-        render.Content(
-            MessageConfiguration=request.MessageConfiguration,
-            TemplateConfiguration=request.TemplateConfiguration,
-            Context=request.Context,
-            TraceId=request.TraceId,
-            Templates=templates.named(runtime.db, request.TemplateConfiguration),
-            OneTimeCode=one_time_code,
-        )
-    ).decode()
+    return render.Content(
+        MessageConfiguration=request.MessageConfiguration,
+        TemplateConfiguration=request.TemplateConfiguration,
+        Context=request.Context,
+        TraceId=request.TraceId,
+        Templates=templates.named(runtime.db, request.TemplateConfiguration),
+        OneTimeCode=one_time_code,
+    )
 
 
 def _full(runtime: Runtime, queues: Collection[str]) -> set[str]:

@@ -54,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a request that is sent again with its idempotency key gets the first one's answer.
     After that the key is free for another request."""
 
+    dedupe_window: float = 0.0
+    """How long the same message is not sent to the same recipient again, whoever asks for it and
+    however often; 0 is off. One that failed and surely was not delivered may be."""
+
     codes_per_hour: int = 60
     """One-time codes that an application may send to one phone number within an hour; 0 is no
     limit. Who can have codes sent again and again gets as many more guesses, and can make a number
@@ -122,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
-        for name in ("codes_per_hour", "backlog"):
+        for name in ("dedupe_window", "codes_per_hour", "backlog"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         for name in ("max_attempts", "concurrency", "window", "events_most"):

@@ -3,6 +3,7 @@
 import json
 import threading
 
+import msgspec
 import pytest
 
 from tests.http.api import SMS, address, bearer, losing_the_first_answer, message, signed
@@ -138,3 +139,18 @@ def test_boto3_tries_again_after_a_lost_answer_and_nothing_is_sent_twice(api):
     assert answer["ResponseMetadata"]["RetryAttempts"] == 1
     assert answer["MessageResponse"]["Result"][SMS]["DeliveryStatus"] == "SUCCESSFUL"
     assert api.stored() == (1, 1)
+
+
+def test_within_the_window_the_same_message_is_a_duplicate_for_that_recipient(api, monkeypatch):
+    settings = msgspec.structs.replace(api.runtime.settings, dedupe_window=60.0)
+    monkeypatch.setattr(api.runtime, "settings", settings)
+    client, other = api.boto3(), "+15550100201"
+    first, second = (
+        client.send_messages(ApplicationId=api.application, MessageRequest=message(*to))
+        for to in ((SMS,), (SMS, other))
+    )
+    request_id = first["MessageResponse"]["RequestId"]
+    result = second["MessageResponse"]["Result"]
+    assert (result[SMS]["DeliveryStatus"], result[SMS]["StatusCode"]) == ("DUPLICATE", 400)
+    assert f"of request {request_id}" in result[SMS]["StatusMessage"]
+    assert (result[other]["DeliveryStatus"], result[other]["StatusCode"]) == ("SUCCESSFUL", 202)

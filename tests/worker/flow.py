@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+import time
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from adapters.contract import ChannelType, successful
 from worker import (
@@ -236,3 +238,37 @@ class Backend:
                 ).where(row.state != store.State.DONE)
             ).scalar()
         return (soonest - self.clock()).total_seconds()
+
+
+def at_once(count, function):
+    """What `count` threads that start together get; what one of them raises is what it gets."""
+    barrier = threading.Barrier(count)
+    got = []
+
+    def run():
+        barrier.wait(30)
+        try:
+            got.append(function())
+        except wire.RequestError as error:
+            got.append(error)
+
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return got
+
+
+def until(true, seconds=30):
+    """Look until something is so."""
+    give_up = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < give_up, "it did not come to that"
+        time.sleep(0.005)
+
+
+def blocked(backend):
+    """How many of PostgreSQL's connections wait for another's transaction."""
+    waiting = text("wait_event_type = 'Lock' AND datname = current_database()")
+    return backend.scalar(select(func.count()).select_from(text("pg_stat_activity")).where(waiting))

@@ -4,12 +4,11 @@ faster, and whatever happens to the connection."""
 import contextlib
 import socket
 import threading
-import time
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import insert, select
 
-from tests.worker.flow import Backend
+from tests.worker.flow import Backend, at_once, blocked, until
 from worker import intake, store, wire
 from worker.store import tables
 
@@ -32,26 +31,6 @@ def postgresql(postgresql_url):
 
 def stored(backend):
     return backend.count(tables.message_request), backend.count(tables.message_result)
-
-
-def at_once(count, function):
-    """What `count` threads that start together get; what one of them raises is what it gets."""
-    barrier = threading.Barrier(count)
-    got = []
-
-    def run():
-        barrier.wait()
-        try:
-            got.append(function())
-        except wire.RequestError as error:
-            got.append(error)
-
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got
 
 
 def test_the_same_again_sends_nothing_and_another_body_is_a_conflict(backend):
@@ -161,7 +140,7 @@ def test_a_twin_waits_for_the_transaction_before_it(backend, commits):
         )
         twin.start()
         if db.engine.dialect.name == "postgresql":
-            until(lambda: backend.scalar(_WAITING) == 1)
+            until(lambda: blocked(backend) == 1)
         assert got == []
         transaction.commit() if commits else transaction.rollback()
     twin.join(30)
@@ -170,23 +149,9 @@ def test_a_twin_waits_for_the_transaction_before_it(backend, commits):
     assert stored(backend) == ((1, 1) if commits else (2, 2))
 
 
-_WAITING = (
-    select(func.count())
-    .select_from(text("pg_stat_activity"))
-    .where(text("wait_event_type = 'Lock' AND datname = current_database()"))
-)
-
-
 def fingerprint(backend, key):
     column = tables.idempotency.c
     return backend.scalar(select(column.fingerprint).where(column.key == key))
-
-
-def until(true, seconds=30):
-    give_up = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < give_up, "it did not come to that"
-        time.sleep(0.005)
 
 
 def test_a_repetition_is_not_refused_for_what_has_changed_since(backend):

@@ -113,6 +113,7 @@ from worker.store.limits import (
     set_limit,
 )
 from worker.store.receipts import Handed, Report, find_handed, report
+from worker.store.recent import Recent
 from worker.store.registration import (
     delete_endpoint,
     delete_user_endpoints,
@@ -171,6 +172,7 @@ __all__ = [
     "Mark",
     "NewCode",
     "Provider",
+    "Recent",
     "Recipient",
     "Report",
     "Request",

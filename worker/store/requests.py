@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from worker.store import codes, database
+from worker.store import codes, database, recent
 from worker.store.clock import Utc
 from worker.store.database import Database
 from worker.store.idempotency import Key, Twin, take_key
@@ -92,20 +92,31 @@ def save(
     ttl: float,
     key: Key | None = None,
     code: codes.NewCode | None = None,
+    once: recent.Recent | None = None,
     accepted_at: datetime | None = None,
-) -> Twin | None:
+) -> Sequence[Recipient] | Twin:
     """Store a request and its recipients, and the one-time code that it sends, in one transaction.
-    Within `ttl` seconds the messages have to be sent, and the code is good for as long. Their age
+    Within `ttl` seconds the messages have to be sent, and the code is good for as long. Those that
+    `once` knows of are settled as DUPLICATE if the same was accepted a short while ago. Their age
     counts from `accepted_at`, if that is not now.
 
-    Returns None, or the request that already has the idempotency key; then nothing is stored.
-    When this returns, the request is accepted: it survives any crash. Raises `TooManyRequests` for
-    a code that is more than its limit.
+    Returns the recipients as they are stored, or the request that already has the idempotency key;
+    then nothing is stored. When this returns, the request is accepted: it survives any crash.
+    Raises `TooManyRequests` for a code that is more than its limit.
     """
     with db.engine.begin() as connection:
         twin = None if key is None else take_key(db, connection, key, request.request_id)
         if twin is not None:
             return twin
+        if once is not None:
+            reasons = recent.take(
+                db,
+                connection,
+                once,
+                application_id=request.application_id,
+                request_id=request.request_id,
+            )
+            recipients = [_unless(reasons.get(one.id), one) for one in recipients]
         connection.execute(
             insert(message_request).values(created_at=db.after(0)),
             [{name: getattr(request, name) for name in Request.__slots__}],
@@ -123,7 +134,7 @@ def save(
                 request_id=request.request_id,
                 ttl=ttl,
             )
-    return None
+    return recipients
 
 
 def bodies(db: Database, request_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -232,6 +243,15 @@ def _insert_results(
     }
     return insert(message_result).from_select(
         [*_COLUMNS, *same], select(*(new.c[name] for name in _COLUMNS), *same.values())
+    )
+
+
+def _unless(reason: str | None, one: Recipient) -> Recipient:
+    """The recipient, who is not sent to if there is a reason."""
+    if reason is None:
+        return one
+    return replace(
+        one, delivery_status="DUPLICATE", status_code=400, status_message=reason, fault="MESSAGE"
     )
 
 

@@ -166,6 +166,17 @@ idempotency = Table(
     Index(None, "expires_at"),
 )
 
+# The messages that are not sent again before `expires_at`.
+recent_message = Table(
+    "recent_message",
+    metadata,
+    Column("application_id", String(32), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("request_id", Uuid, nullable=False),
+    Column("result_id", Uuid, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+)
+
 message_result = Table(
     "message_result",
     metadata,
