@@ -104,7 +104,7 @@ def test_a_failure_is_the_last_word_and_the_acceptance_stays_in_the_history(back
     assert text.status == ("PERMANENT_FAILURE", "undelivered")
     assert text.row.message_id == "SM1"
     assert text.told()[-1] == ("_SMS.FAILURE", "INVALID")
-    history = store.deliveries.message_attempt
+    history = store.rows.message_attempt
     assert backend.count(history) == 1
     assert backend.scalar(history.select().with_only_columns(history.c.late)) == 0
 

@@ -121,7 +121,7 @@ def test_an_event_is_written_with_the_result_or_not_at_all(make, monkeypatch):
     def broken(*_):
         raise RuntimeError("the event cannot be written")
 
-    monkeypatch.setattr(store.deliveries.events, "insert_events", broken)
+    monkeypatch.setattr(store.settling.events, "insert_events", broken)
     backend.work()
     assert backend.results(request_id)[SMS].state == store.State.SENDING
     monkeypatch.undo()

@@ -44,17 +44,9 @@ from worker.store.deliveries import (
     Assignment,
     Claimed,
     Finish,
-    Ring,
-    Settled,
-    Tell,
     assign,
     claim,
-    due,
-    expire,
     finish,
-    rescue,
-    unring,
-    waiting,
 )
 from worker.store.directory import (
     add_opt_out,
@@ -90,6 +82,7 @@ from worker.store.failures import (
     replayed,
     save_replay,
 )
+from worker.store.feeding import Ring, due, unring, waiting
 from worker.store.history import Attempt, History, histories, history
 from worker.store.idempotency import Key, Twin, find_twin
 from worker.store.keys import (
@@ -134,6 +127,7 @@ from worker.store.requests import (
     save,
 )
 from worker.store.schema import downgrade, is_current, upgrade
+from worker.store.settling import Settled, Tell, expire, rescue
 from worker.store.standing import Standing
 from worker.store.tables import State, metadata
 from worker.store.templates import (

@@ -11,56 +11,32 @@ The rules, each of which something else relies on:
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
-    Connection,
     Executable,
     Float,
     Integer,
-    Row,
     SmallInteger,
     Text,
     Uuid,
-    and_,
     bindparam,
     case,
-    cast,
     func,
-    literal,
-    literal_column,
-    not_,
-    or_,
     select,
     update,
 )
 
-from worker.store import codes, database, events
+from worker.store import database, events
 from worker.store.database import Database
-from worker.store.tables import (
-    EXPIRING,
-    HELD,
-    WAITING,
-    State,
-    event_stream,
-    message_attempt,
-    message_request,
-    message_result,
-)
-
-row = message_result.c
-
-# The state where rows are asked for by their ids, written so that no index over the rows of a state
-# fits: while its statistics are old, PostgreSQL believes that there are none, and would walk them.
-_state = row.state.concat(literal_column("''"))
+from worker.store.rows import keep_attempts, locked, row, state, storable
+from worker.store.tables import State, message_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,40 +88,6 @@ class Finish:
     attempt: int = 0
     events: Sequence[events.Event] = ()
     """What event streams are told if it is recorded, in the same transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A row that a sweep or a receipt has settled, with the request's body and the application's
-    event stream: all that is needed to tell of it."""
-
-    id: UUID
-    request_id: UUID
-    application_id: str
-    channel_type: str
-    address: str = field(repr=False)
-    endpoint_id: str | None
-    configuration: str | None = field(repr=False)
-    variables: str | None = field(repr=False)
-    provider: str | None
-    message_id: str | None
-    delivery_status: str
-    status_code: int
-    status_message: str
-    created_at: datetime
-    body: str = field(repr=False)
-    stream: events.EventStream
-
-
-Tell = Callable[[Sequence[Settled]], Sequence[events.Event]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A row that is due, and the queue to ring."""
-
-    id: UUID
-    queue: str
 
 
 def claim(db: Database, ids: Collection[UUID], *, lease: float) -> dict[UUID, Claimed]:
@@ -209,217 +151,13 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
     return recorded
 
 
-def rescue(
-    db: Database,
-    *,
-    at_most_once: Collection[str],
-    max_attempts: int,
-    code_attempts: int = 1,
-    tell: Tell | None = None,
-    limit: int = 500,
-) -> int:
-    """Settle the rows whose holder is gone, and return how many there were. `tell` says what event
-    streams are told of those that are settled for good.
-
-    Nobody knows whether the provider got them. Channels `at_most_once` end as UNKNOWN_FAILURE, but
-    for one-time codes only after `code_attempts`, as do rows whose attempts are used up (poison);
-    the others are due again at once.
-    """
-    expired = _locked(
-        select(row.id)
-        .where(HELD, row.lease_until <= db.after(0))
-        .order_by(row.lease_until)
-        .limit(limit)
-    )
-    again = and_(row.attempt < code_attempts, codes.unsent(row.request_id))
-    gone = or_(and_(row.channel_type.in_(at_most_once), not_(again)), row.attempt >= max_attempts)
-    reason = case(
-        (
-            row.attempt >= max_attempts,
-            literal("The worker was lost during attempt ")
-            + cast(row.attempt, Text)
-            + literal(f" of {max_attempts}"),
-        ),
-        else_="The worker was lost while sending; the message may have been delivered",
-    )
-    statement = (
-        update(message_result)
-        .where(row.id == expired.c.id)
-        .values(
-            state=case((gone, State.DONE), else_=State.QUEUED),
-            delivery_status="UNKNOWN_FAILURE",
-            status_code=500,
-            status_message=reason,
-            fault=None,
-            lease_until=None,
-            due_at=db.after(0),
-            ring_at=db.after(0),
-            updated_at=db.after(0),
-        )
-        .returning(
-            row.id,
-            row.lease_token,
-            row.attempt,
-            row.state,
-            row.provider,
-            row.delivery_status,
-            row.status_code,
-            row.status_message,
-        )
-    )
-    with db.engine.begin() as connection:
-        rescued = connection.execute(statement).all()
-        if rescued:
-            connection.execute(keep_attempts(db), [_lost(one) for one in rescued])
-            settled = [one.id for one in rescued if one.state == State.DONE]
-            tell_of(db, connection, settled, tell)
-    return len(rescued)
-
-
-def expire(db: Database, *, tell: Tell | None = None, limit: int = 500) -> int:
-    """Close the rows whose deadline passed before they could be sent, and return how many. `tell`
-    says what event streams are told of them."""
-    late = _locked(
-        select(row.id)
-        .where(EXPIRING, row.expires_at <= db.after(0))
-        .order_by(row.expires_at)
-        .limit(limit)
-    )
-    statement = (
-        update(message_result)
-        .where(row.id == late.c.id)
-        .values(
-            state=State.DONE,
-            delivery_status="TIMEOUT",
-            status_code=408,
-            status_message=literal("The message could not be sent before its deadline")
-            + case((row.status_message > "", literal("; ") + row.status_message), else_=""),
-            updated_at=db.after(0),
-        )
-        .returning(row.id)
-    )
-    with db.engine.begin() as connection:
-        expired = connection.execute(statement).scalars().all()
-        tell_of(db, connection, expired, tell)
-    return len(expired)
-
-
-def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
-    """The applications that have rows waiting for a ring, by queue.
-
-    It hops over the index from one application to the next, so that its cost goes with their
-    number and not with the backlog.
-    """
-    with db.reading() as connection:
-        found = connection.execute(
-            db.statement(_waiting), database.as_rows([{"queue": one} for one in queues])
-        )
-        lanes: dict[str, list[str]] = {}
-        for queue, application_id in found:
-            lanes.setdefault(queue, []).append(application_id)
-    return lanes
-
-
-def due(
-    db: Database, queue: str, application_ids: Collection[str], *, room: int, again_after: float
-) -> list[Ring]:
-    """Up to `room` rows that wait for a ring on `queue`, oldest first, the applications in turn: an
-    equal share of each, and what one leaves of its share is the others'. They are not offered
-    again for `again_after` seconds."""
-    shares: dict[str, list[Ring]] = {one: [] for one in application_ids}
-    asked = {"of_queue": queue, "again_after": again_after}
-    with db.alone() as connection:
-        hungry = list(shares)
-        while hungry and (each := room // len(hungry)):
-            still = []
-            for application_id in hungry:
-                found = connection.execute(
-                    db.statement(_due), asked | {"of_application": application_id, "each": each}
-                )
-                ids = found.scalars().all()
-                shares[application_id] += [Ring(one, queue) for one in ids]
-                room -= len(ids)
-                if len(ids) == each:
-                    still.append(application_id)
-            hungry = still
-    turns = itertools.zip_longest(*shares.values())
-    return [ring for turn in turns for ring in turn if ring is not None]
-
-
-def unring(db: Database, ids: Collection[UUID]) -> None:
-    """Forget that these rows were rung: the next sweep of any worker rings them at once."""
-    statement = (
-        update(message_result)
-        .where(database.among(db, row.id), _state == State.QUEUED)
-        .values(ring_at=row.due_at)
-    )
-    with db.engine.begin() as connection:
-        connection.execute(statement, database.as_ids(db, ids))
-
-
-def _waiting(db: Database) -> Executable:
-    lane = database.given(db, queue=Text()).c.queue
-    hop = select(
-        lane.label("queue"),
-        select(func.min(row.application_id))
-        .where(WAITING, row.queue == lane)
-        .scalar_subquery()
-        .label("application_id"),
-    ).cte("hop", recursive=True)
-    following = (
-        select(func.min(row.application_id))
-        .where(
-            WAITING,
-            row.queue == hop.c.queue,
-            row.application_id > hop.c.application_id,
-        )
-        .scalar_subquery()
-    )
-    hop = hop.union_all(select(hop.c.queue, following).where(hop.c.application_id.is_not(None)))
-    rings = select(row.id).where(
-        WAITING,
-        row.queue == hop.c.queue,
-        row.application_id == hop.c.application_id,
-        row.ring_at <= db.after(0),
-    )
-    return select(hop.c.queue, hop.c.application_id).where(rings.exists())
-
-
-def _due(db: Database) -> Executable:
-    wanted = _locked(
-        select(row.id)
-        .where(
-            WAITING,
-            row.queue == bindparam("of_queue", type_=Text()),
-            row.application_id == bindparam("of_application", type_=Text()),
-            row.ring_at <= db.after(0),
-        )
-        .order_by(row.ring_at)
-        .limit(bindparam("each", type_=Integer()))
-    )
-    return (
-        update(message_result)
-        # That a row was rung for may be forgotten: it is rung for again.
-        .where(row.id == wanted.c.id, database.hurried(db))
-        .values(ring_at=db.after(bindparam("again_after", type_=Float())))
-        .returning(row.id)
-    )
-
-
-def _locked(selected: Any) -> CTE:
-    """The rows as a fenced subquery. Without MATERIALIZED PostgreSQL may run it more than once and
-    take more rows than the limit says."""
-    cte: CTE = selected.with_for_update(skip_locked=True).cte("locked")
-    return cte.prefix_with("MATERIALIZED", dialect="postgresql")
-
-
 def _claim(db: Database) -> Executable:
     now = db.after(0)
-    free = _locked(
+    free = locked(
         select(row.id)
         .where(
             database.among(db, row.id),
-            _state == State.QUEUED,
+            state == State.QUEUED,
             row.due_at <= now,
             row.expires_at > now,
         )
@@ -447,7 +185,7 @@ def _assign(db: Database) -> Executable:
         .where(
             row.id == chosen.id,
             row.lease_token == chosen.lease_token,
-            _state == State.SENDING,
+            state == State.SENDING,
         )
         .values(provider=chosen.provider)
         .returning(row.id, row.lease_token)
@@ -476,7 +214,7 @@ def _finish(db: Database) -> Executable:
         .where(
             row.id == new.id,
             row.lease_token == new.lease_token,
-            _state == State.SENDING,
+            state == State.SENDING,
         )
         .values(
             state=new.state,
@@ -512,60 +250,6 @@ def _written(one: Finish) -> dict[str, Any]:
         "uncounted": 0 if one.counted else 1,
         "delay": one.delay,
     }
-
-
-def storable(text: str | None) -> str | None:
-    """A provider's words, without what PostgreSQL and UTF-8 cannot hold: one such text must not
-    keep a whole batch of results from being recorded."""
-    if text is None:
-        return None
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
-
-
-def tell_of(db: Database, connection: Connection, ids: Sequence[UUID], tell: Tell | None) -> None:
-    """Have event streams told of rows that were settled, in the transaction that settled them."""
-    if tell is None or not ids:
-        return
-    names = [name for name in Settled.__slots__ if name != "stream"]
-    columns = [getattr(row, name) for name in names if name != "body"]
-    found: Sequence[Any] = connection.execute(
-        select(*columns, message_request.c.body, event_stream)
-        .join_from(
-            message_result, event_stream, event_stream.c.application_id == row.application_id
-        )
-        .join(message_request, message_request.c.request_id == row.request_id)
-        .where(row.id.in_(ids))
-        .order_by(row.id)
-    ).all()
-    settled = [_settled(one, names) for one in found]
-    if told := tell(settled):
-        events.insert_events(db, connection, told)
-
-
-def _settled(one: Any, names: Sequence[str]) -> Settled:
-    values: dict[str, Any] = {name: getattr(one, name) for name in names}
-    values["stream"] = events.as_stream(one)
-    return Settled(**values)
-
-
-def _lost(one: Row[Any]) -> dict[str, Any]:
-    return {
-        "result_id": one.id,
-        "lease_token": one.lease_token,
-        "attempt": one.attempt,
-        "provider": one.provider,
-        "delivery_status": one.delivery_status,
-        "status_code": one.status_code,
-        "status_message": one.status_message,
-        "late": False,
-    }
-
-
-def keep_attempts(db: Database) -> Any:
-    """Attempts are only added. A record that is written again after a lost reply is the same."""
-    return (
-        database.insert(db, message_attempt).values(ended_at=db.after(0)).on_conflict_do_nothing()
-    )
 
 
 def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:

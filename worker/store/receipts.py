@@ -11,9 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from worker.store import deliveries
 from worker.store.database import Database
-from worker.store.deliveries import Tell, row
+from worker.store.rows import keep_attempts, row, storable
+from worker.store.settling import Tell, tell_of
 from worker.store.tables import State, message_result
 
 _MORE_TO_COME, _LAST_WORD = 1, 2
@@ -75,16 +75,16 @@ def report(db: Database, said: Report, *, tell: Tell | None = None) -> bool:
                 reported=_rank(said),
                 delivery_status=said.delivery_status,
                 status_code=said.status_code,
-                status_message=deliveries.storable(said.status_message),
+                status_message=storable(said.status_message),
                 fault=said.fault,
-                message_id=func.coalesce(deliveries.storable(said.message_id), row.message_id),
+                message_id=func.coalesce(storable(said.message_id), row.message_id),
                 lease_until=None,
                 updated_at=db.after(0),
             )
         )
         if before.state == State.DONE:
-            connection.execute(deliveries.keep_attempts(db), [_replaced(before)])
-        deliveries.tell_of(db, connection, [said.id], tell)
+            connection.execute(keep_attempts(db), [_replaced(before)])
+        tell_of(db, connection, [said.id], tell)
     return True
 
 
