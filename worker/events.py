@@ -109,6 +109,12 @@ def swept(*, rung: int, rescued: int, expired: int) -> None:
         _log.log(level, "swept rung=%d rescued=%d expired=%d", rung, rescued, expired)
 
 
+def pruned(*, requests: int, messages: int) -> None:
+    """Requests were deleted since they were settled so long ago."""
+    if requests:
+        _log.info("pruned requests=%d messages=%d", requests, messages)
+
+
 def _next(decision: retry.Decision, *, recorded: bool) -> str:
     if not recorded:
         return "late"

@@ -89,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stall_after: float = 60.0
     """How long a worker may hear none of the rings that it rings for itself before it starts
     anew."""
+    retention: float = 0.0
+    """How long a request is kept, with its messages and their attempts, after the last of them was
+    settled or heard of; at least as long as a repetition is known for one. 0 is for ever."""
     drain: float = 45.0
     """How long a stopping worker waits for what is in flight."""
 
@@ -126,9 +129,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
-        for name in ("dedupe_window", "codes_per_hour", "backlog"):
+        for name in ("dedupe_window", "codes_per_hour", "backlog", "retention"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
+        if 0 < self.retention < self.shortest_retention:
+            raise ValueError("retention must be 0 or at least idempotency_window and dedupe_window")
         for name in ("max_attempts", "concurrency", "window", "events_most"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -145,6 +150,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def send_timeout(self) -> float:
         """The time one attempt has, well inside the lease."""
         return self.lease / 2
+
+    @property
+    def shortest_retention(self) -> float:
+        """How long a request must be kept, since what is done with a repetition depends on what
+        became of it."""
+        return max(self.idempotency_window, self.dedupe_window)
 
     def vault(self) -> vault.Vault:
         """What seals credentials, with this deployment's keys."""

@@ -27,6 +27,7 @@ from worker import (
     forwarding,
     plan,
     presence,
+    retention,
     rings,
     runtime,
     store,
@@ -62,6 +63,9 @@ class DeliveryPool(LoopPool):
         self._present = asyncio.run_coroutine_threadsafe(
             presence.keep_present(self.runtime), self.loop.asyncio
         )
+        self._pruning = asyncio.run_coroutine_threadsafe(
+            retention.keep_pruning(self.runtime), self.loop.asyncio
+        )
         for own in (one for one in taken if one.startswith(canary.QUEUE_PREFIX)):
             self.canary = Canary(
                 self.runtime.rings,
@@ -82,6 +86,7 @@ class DeliveryPool(LoopPool):
 
     def _finish(self) -> None:
         self.runtime.draining = True
+        self._pruning.cancel()
         self.drain(self.runtime.settings.drain)
         with contextlib.suppress(TimeoutError):
             self._sweeping.result(5)
@@ -114,6 +119,7 @@ class DeliveryPool(LoopPool):
         self._sweeping.cancel()
         self._forwarding.cancel()
         self._present.cancel()
+        self._pruning.cancel()
         super().on_stop()
 
 

@@ -49,7 +49,7 @@ def visited(db):
     counts = []
 
     def explain(_connection, cursor, statement, parameters, *_):
-        if statement.startswith(("WITH", "UPDATE", "SELECT", "INSERT")):
+        if statement.startswith(("WITH", "UPDATE", "SELECT", "INSERT", "DELETE")):
             with cursor.connection.transaction(force_rollback=True):
                 cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
                 (found,) = cursor.fetchone()

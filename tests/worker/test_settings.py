@@ -38,6 +38,8 @@ def test_every_kind_of_value_is_read():
         ("SENDPOINT_LEASE", "0", "SENDPOINT_LEASE must be more than 0"),
         ("SENDPOINT_DEDUPE_WINDOW", "-1", "SENDPOINT_DEDUPE_WINDOW must not be negative"),
         ("SENDPOINT_SECRET_KEYS", "k:s3cret", "SENDPOINT_SECRET_KEYS must be NAME:BASE64"),
+        ("SENDPOINT_RETENTION", "-1", "SENDPOINT_RETENTION must not be negative"),
+        ("SENDPOINT_RETENTION", "3600", "SENDPOINT_RETENTION must be 0 or at least"),
         ("SENDPOINT_CONCURRENCY", "0", "SENDPOINT_CONCURRENCY must be at least 1"),
         ("SENDPOINT_ALLOW_FROM", "everyone", "SENDPOINT_ALLOW_FROM .*everyone"),
     ],

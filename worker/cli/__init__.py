@@ -20,6 +20,7 @@ _MODULES = {
     "key": "keys",
     "openapi": "openapi",
     "providers": "providers",
+    "prune": "pruning",
     "rate": "rates",
     "replay": "failures",
     "results": "messages",

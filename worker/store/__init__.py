@@ -142,7 +142,7 @@ from worker.store.templates import (
     update_template,
     version_page,
 )
-from worker.store.upkeep import forget
+from worker.store.upkeep import Pruned, forget, prune
 
 __all__ = [
     "AccessKey",
@@ -166,6 +166,7 @@ __all__ = [
     "Mark",
     "NewCode",
     "Provider",
+    "Pruned",
     "Recent",
     "Recipient",
     "Report",
@@ -252,6 +253,7 @@ __all__ = [
     "open_code",
     "opt_outs",
     "pending",
+    "prune",
     "put_endpoint",
     "put_event_stream",
     "remove_attributes",
