@@ -273,7 +273,7 @@ class Process:
         channels.application = world.application
         self.runtime.channels = channels
         self.gate: Gate = self.runtime.executor  # type: ignore[assignment]
-        self.claims: dict[UUID, tuple[int, float]] = {}
+        self.claims: dict[tuple[UUID, int], tuple[int, float]] = {}
 
     @property
     def runs(self) -> bool:
@@ -562,7 +562,9 @@ class Simulation:
         """The database's clock is set, to either side. Nobody's monotonic clock is."""
         self.faults += 1
         self.clock_set_at = self.ticks
-        self.clock.move(self.rng.choice([-3.0, LEASE * 1.5, 3.0]))
+        seconds = self.rng.choice([-3.0, LEASE * 1.5, 3.0])
+        self.clock.move(seconds)
+        self._note(f"the database's clock is set by {seconds} s")
 
     # How it comes to its end.
 
@@ -612,7 +614,7 @@ class Simulation:
 
     def sent(self, worker: Process, delivery: Delivery, answer: asyncio.Future[Outcome]) -> Send:
         """A worker begins to send. It may only while its lease lasts, and end it within it."""
-        token, claimed_at = worker.claims[UUID(delivery.id)]
+        token, claimed_at = worker.claims[UUID(delivery.id), delivery.attempt]
         ends = self.ticks + delivery.timeout
         if ends > claimed_at + LEASE:
             late = f"{ends - claimed_at - LEASE:.1f} s after its lease"
@@ -621,7 +623,7 @@ class Simulation:
         before, self.under_way[delivery.id] = self.under_way.get(delivery.id), send
         held = before is not None and not before.answer.done() and self.ticks < before.ends
         # A clock that is set ends leases before their time: then nobody can do better.
-        if before is not None and held and before.claimed_at > self.clock_set_at:
+        if before is not None and held and min(before.claimed_at, claimed_at) > self.clock_set_at:
             self._complain("I9", "unfenced", f"two send {delivery.address} at once")
         self.unread.append(send)
         self._note(f"worker {worker.number} sends {delivery.address} (token {token})")
@@ -709,7 +711,7 @@ class Simulation:
     def _note_claims(self, worker: Process, result: Any) -> None:
         for one in result if isinstance(result, Sequence) else ():
             if isinstance(one, store.Claimed):
-                worker.claims[one.id] = one.lease_token, self.ticks
+                worker.claims[one.id, one.attempt] = one.lease_token, self.ticks
                 self.newest[one.id] = max(one.lease_token, self.newest.get(one.id, 0))
                 self._note(f"worker {worker.number} claims {one.address} (token {one.lease_token})")
 
