@@ -24,7 +24,7 @@ from typing import Any
 from tests.torture import simulator
 from tests.torture.checker import Violation
 from worker import attempt, intake, retry, sweeping
-from worker.store import deliveries
+from worker.store import deliveries, feeding, settling
 
 SEEDS = 60
 """How many storms a mutant may live through before the suite is held to be blind."""
@@ -54,21 +54,21 @@ MUTANTS = (
     Mutant(
         "nobody takes messages back from a lost worker",
         ("I2",),
-        deliveries.rescue,
+        settling.rescue,
         ".limit(limit)",
         ".limit(0)",
     ),
     Mutant(
         "lost rings are not rung again",
         ("I2",),
-        deliveries._due,
+        feeding._due,
         '.limit(bindparam("each", type_=Integer()))',
         ".limit(0)",
     ),
     Mutant(
         "what is too late to be sent is not closed",
         ("I2",),
-        deliveries.expire,
+        settling.expire,
         ".limit(limit)",
         ".limit(0)",
     ),
@@ -76,7 +76,7 @@ MUTANTS = (
         "a late result overwrites the row",
         ("I3", "I8", "I9"),
         deliveries._finish,
-        "row.lease_token == new.lease_token,\n            _state == State.SENDING,\n",
+        "row.lease_token == new.lease_token,\n            state == State.SENDING,\n",
         "",
     ),
     Mutant(
@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant(
         "a message that kills its worker is tried for ever",
         ("I4",),
-        deliveries.rescue,
+        settling.rescue,
         "not_(again)), row.attempt >= max_attempts)",
         "not_(again)), row.attempt >= 1000)",
         (("kills", 15), ("recipients", 2)),
@@ -114,7 +114,7 @@ MUTANTS = (
         "what is held can be claimed",
         ("I5", "I8", "I9"),
         deliveries._claim,
-        "_state == State.QUEUED,\n",
+        "state == State.QUEUED,\n",
         "",
     ),
     Mutant(
@@ -127,14 +127,14 @@ MUTANTS = (
     Mutant(
         "a text message whose worker was lost is sent again",
         ("I5",),
-        deliveries.rescue,
+        settling.rescue,
         "and_(row.channel_type.in_(at_most_once), not_(again))",
         "row.id.is_(None)",
     ),
     Mutant(
         "an attempt that may have arrived leaves no record",
         ("I5",),
-        deliveries.rescue,
+        settling.rescue,
         "connection.execute(keep_attempts(db), [_lost(one) for one in rescued])",
         "pass",
     ),
@@ -164,7 +164,7 @@ MUTANTS = (
     Mutant(
         "a message is taken from who still holds it",
         ("I9",),
-        deliveries.rescue,
+        settling.rescue,
         "row.lease_until <= db.after(0)",
         "row.lease_until <= db.after(8.0)",
     ),
