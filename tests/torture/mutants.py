@@ -23,8 +23,8 @@ from typing import Any
 
 from tests.torture import simulator
 from tests.torture.checker import Violation
-from worker import attempt, intake, retry, sweeping
-from worker.store import deliveries, feeding, settling
+from worker import attempt, events, intake, retry, sweeping
+from worker.store import deliveries, feeding, requests, settling
 
 SEEDS = 60
 """How many storms a mutant may live through before the suite is held to be blind."""
@@ -195,6 +195,55 @@ MUTANTS = (
         sweeping.feed,
         "runtime.settings.window - runtime.rings.waiting(queue)",
         "runtime.settings.window - 0 * runtime.rings.waiting(queue)",
+    ),
+    Mutant(
+        "a row is stored in the first application there is",
+        ("I13",),
+        requests._insert_results,
+        "literal(request.application_id)",
+        "select(func.min(message_request.c.application_id)).scalar_subquery()",
+        (("applications", 2),),
+    ),
+    Mutant(
+        "a request is stored in two transactions",
+        ("I14",),
+        requests.save,
+        "database.as_rows([_written(one) for one in recipients]),\n        )\n",
+        "database.as_rows([_written(one) for one in recipients[:1]]),\n        )\n"
+        "    with db.engine.begin() as connection:\n"
+        "        if recipients[1:]:\n"
+        "            connection.execute(\n"
+        "                _insert_results(db, request, ttl=ttl, accepted_at=accepted_at),\n"
+        "                database.as_rows([_written(one) for one in recipients[1:]]),\n"
+        "            )\n",
+    ),
+    Mutant(
+        "each attempt has an id of its own",
+        ("I14",),
+        attempt._send,
+        "id=str(claimed.id),",
+        'id=f"{claimed.id}/{claimed.attempt}",',
+    ),
+    Mutant(
+        "a log names the recipient",
+        ("I15",),
+        events.attempted,
+        "claimed.id,",
+        "claimed.address,",
+    ),
+    Mutant(
+        "a ring names the recipient",
+        ("I15",),
+        intake._save,
+        "store.Ring(one.id, one.queue)",
+        'store.Ring(one.id, f"{one.queue}/{one.address}")',
+    ),
+    Mutant(
+        "a message is taken back long after its lease",
+        ("I16",),
+        settling.rescue,
+        "row.lease_until <= db.after(0)",
+        "row.lease_until <= db.after(-25.0)",
     ),
 )
 

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import logging
 import random
+import re
 import sys
 import time
 import types
@@ -41,13 +42,16 @@ from adapters.contract import (
 from tests.torture import checker, testimony, witness
 from tests.torture.ledgers import Answer, Call, Ledgers, Receipt, Rules
 from tests.worker import flow
-from worker import dispatch, intake, runtime, store, sweeping, vault, wire
+from worker import dispatch, intake, rings, runtime, store, sweeping, vault, wire
 from worker.store import tables
 
 LEASE = 10.0
 MAX_ATTEMPTS = 4
 _CHANNELS = ("EMAIL", "EMAIL", "GCM", "SMS", "CUSTOM")
 _PATIENCE = 100  # rounds of fair weather in which everything must come to its end
+_SWEEP = 2.0  # seconds between two sweeps in fair weather, at most, once something is due
+_LOGGERS = ("worker", "sendpoint")
+_BODY = "Hello"
 
 
 _T = TypeVar("_T")
@@ -139,10 +143,13 @@ class Site:
     def __init__(self, url: str) -> None:
         self.url = url
         self.clock = flow.Clock()
+        self.secret = vault.new_key()
         db = self._open()
         store.upgrade(db)
         witness.install(db)
-        self.application = store.create_application(db, "simulation").id
+        self.applications = [
+            store.create_application(db, name).id for name in ("simulation", "another")
+        ]
         self.control = db
         self._wires: list[Wire] = []
 
@@ -175,7 +182,7 @@ class Site:
         self.control.close()
 
     def _open(self) -> store.Database:
-        db = store.connect(self.url, vault=vault.Vault(vault.parse(vault.new_key())))
+        db = store.connect(self.url, vault=vault.Vault(vault.parse(self.secret)))
 
         @event.listens_for(db.engine, "connect")
         def _keep_time(connection: Any, _: object) -> None:
@@ -232,20 +239,22 @@ class Adapter:
 class Broker(flow.Rings):
     """The list of rings. `dies` is raised in the hand of whoever rings next; `overfull` is the
     length of a queue that was longer than `bound`, not counting those that came twice on their
-    own."""
+    own. `look` sees what Redis would hold of each."""
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, look: Callable[[str], None]) -> None:
         super().__init__()
-        self.bound = bound
+        self.bound, self.look = bound, look
         self.overfull = self.doubled = 0
         self.dies: Callable[[], BaseException] | None = None
 
-    def ring(self, rings: Sequence[store.Ring]) -> bool:
+    def ring(self, due: Sequence[store.Ring]) -> bool:
         if self.dies is not None:
             dies, self.dies = self.dies, None
             raise dies()
-        taken: bool = super().ring(rings)
-        for queue in {one.queue for one in rings} if taken else ():
+        taken: bool = super().ring(due)
+        for one in due if taken else ():
+            self.look(f"{one.queue} {rings._headers()} {rings._body(one)}")
+        for queue in {one.queue for one in due} if taken else ():
             length = self.waiting(queue) - self.doubled
             if length > self.bound:
                 self.overfull = length
@@ -269,11 +278,9 @@ class Process:
                 db=self.wire.db,
                 **world.changes,
             )
-        channels = flow.Channels(Adapter(world, self))
-        channels.application = world.application
-        self.runtime.channels = channels
+        self.runtime.channels = flow.Channels(Adapter(world, self))
         self.gate: Gate = self.runtime.executor  # type: ignore[assignment]
-        self.claims: dict[tuple[UUID, int], tuple[int, float]] = {}
+        self.claims: dict[tuple[str, int], tuple[int, float]] = {}
 
     @property
     def runs(self) -> bool:
@@ -294,6 +301,17 @@ class Process:
         site.give_back(self.wire)
 
 
+class Listener(logging.Handler):
+    """Has `look` see every line of a log, with its traceback."""
+
+    def __init__(self, look: Callable[[str], None]) -> None:
+        super().__init__()
+        self.look = look
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.look(self.format(record))
+
+
 @dataclass
 class Result:
     """What a seed came to."""
@@ -310,7 +328,7 @@ class Simulation:
     """One seed. `recipients` is about how many there will be, `breadth` how many of them a step is
     about at most: 1 explores what may come between any two steps of a delivery, more what batches
     do. `kills`, `stops` and `failing` are how often workers are killed or stopped, and providers
-    are not available, beside what else happens."""
+    are not available, beside what else happens. `applications` take turns in what is asked."""
 
     def __init__(
         self,
@@ -324,8 +342,10 @@ class Simulation:
         kills: int = 2,
         stops: int = 2,
         failing: int = 2,
+        applications: int = 1,
     ) -> None:
-        self.site, self.application, self.seed = site, site.application, seed
+        self.site, self.seed = site, seed
+        self.applications = site.applications[:applications]
         self.steps, self.most, self.breadth = steps, recipients, breadth
         self.failing = failing
         self.rng = random.Random(f"simulation {seed}")
@@ -340,7 +360,12 @@ class Simulation:
         self.clock = site.clock
         self.control = site.control
         self.ticks = 1000.0
-        self.broker = Broker(self.changes["window"] + min(4 * breadth, 100))
+        names = "|".join({*_CHANNELS, "nobody"})
+        self.private = re.compile(rf"(?:{names})-\d+-\d+|{_BODY}|{re.escape(site.secret)}")
+        self.leaks: set[str] = set()
+        self.broker = Broker(
+            self.changes["window"] + min(4 * breadth, 100), lambda words: self._look("Redis", words)
+        )
         self.unread: list[Send] = []
         self.read: list[Send] = []
         self.calls: list[Call] = []
@@ -352,6 +377,7 @@ class Simulation:
         self.under_way: dict[str, Send] = {}
         self.newest: dict[UUID, int] = {}
         self.clock_set_at = 0.0
+        self.quiet_since: float | None = None
         self.accepted = self.refused = 0
         self.witnessed = 0
         self.intake = Process(self, 0)
@@ -381,7 +407,7 @@ class Simulation:
     def run(self) -> Result:
         """The storm, then fair weather until everything is settled; then the judgement."""
         start = self.ticks
-        with self._time():
+        with self._time(), self._listening():
             weights = [weight for weight, _ in self.chooses]
             for _ in range(self.steps):
                 ((_, act),) = self.rng.choices(self.chooses, weights)
@@ -412,6 +438,7 @@ class Simulation:
         }
         self.accepted += count
         name = f"call-{self.accepted}"
+        application = self.applications[len(self.calls) % len(self.applications)]
         said, answer, ids = None, Answer.UNKNOWN, []
         for _ in range(self.rng.choice([1, 1, 2])):
             self._endanger(self.intake, commits=1)
@@ -420,7 +447,7 @@ class Simulation:
             try:
                 said = intake.accept(
                     self.intake.runtime,
-                    self.application,
+                    application,
                     wire.convert(_request(channels), wire.MessageRequest),
                     idempotency_key=name,
                 )
@@ -435,7 +462,7 @@ class Simulation:
         self.calls.append(
             Call(
                 name=name,
-                application_id=self.application,
+                application_id=application,
                 addresses=tuple(channels),
                 answer=answer,
                 request_ids=tuple(ids),
@@ -449,14 +476,14 @@ class Simulation:
         try:
             intake.accept(
                 self.intake.runtime,
-                self.application,
+                self.applications[0],
                 wire.convert(_request(channels), wire.MessageRequest),
             )
         except wire.BadRequest:
             self.calls.append(
                 Call(
                     name=f"refused-{self.refused}",
-                    application_id=self.application,
+                    application_id=self.applications[0],
                     addresses=tuple(channels),
                     answer=Answer.REFUSED,
                     status=400,
@@ -571,6 +598,7 @@ class Simulation:
     def fair_weather(self) -> None:
         """Nothing breaks any more, and everybody gets their turn."""
         self.broker.broken = False
+        self.quiet_since = self.clock().timestamp()
         for worker in self.workers:
             worker.stopped = False
             worker.loop.turn()
@@ -592,7 +620,7 @@ class Simulation:
             worker = self.rng.choice(self.workers)
             self._perform(worker, Pending(lambda: sweeping.sweep(worker.runtime), Future()))  # noqa: B023
             if not self.broker.rung and not self.unread and not self.read:
-                self._pass(max(self.rng.uniform(0.2, 2.0), min(self._next_due(), LEASE)))
+                self._pass(max(self.rng.uniform(0.2, _SWEEP), min(self._next_due(), LEASE)))
 
     def ledgers(self) -> Ledgers:
         now = self.clock().timestamp()
@@ -602,25 +630,28 @@ class Simulation:
                 lease=LEASE,
                 # The tokens of its sends are known here: `_check_send` is stricter than times.
                 slack=now,
+                quiet_since=self.quiet_since,
+                oldest_sending=2 * LEASE + _SWEEP,
             ),
             calls=self.calls,
             rows=testimony.rows(self.control),
             attempts=testimony.attempts(self.control),
             changes=testimony.changes(self.control),
             receipts=self.receipts,
+            leaks=sorted(self.leaks),
         )
 
     # The machinery.
 
     def sent(self, worker: Process, delivery: Delivery, answer: asyncio.Future[Outcome]) -> Send:
         """A worker begins to send. It may only while its lease lasts, and end it within it."""
-        token, claimed_at = worker.claims[UUID(delivery.id), delivery.attempt]
+        token, claimed_at = worker.claims[delivery.address, delivery.attempt]
         ends = self.ticks + delivery.timeout
         if ends > claimed_at + LEASE:
             late = f"{ends - claimed_at - LEASE:.1f} s after its lease"
             self._complain("I9", "unfenced", f"{delivery.address} may be sent until {late}")
         send = Send(delivery, answer, worker, token, claimed_at, ends)
-        before, self.under_way[delivery.id] = self.under_way.get(delivery.id), send
+        before, self.under_way[delivery.address] = self.under_way.get(delivery.address), send
         held = before is not None and not before.answer.done() and self.ticks < before.ends
         # A clock that is set ends leases before their time: then nobody can do better.
         if before is not None and held and min(before.claimed_at, claimed_at) > self.clock_set_at:
@@ -644,7 +675,7 @@ class Simulation:
             )
         )
         if accepted:
-            key = (send.delivery.id, send.token)
+            key = (address, send.token)
             self.tokens[key] = self.tokens.get(key, 0) + 1
             if self.tokens[key] > 1:
                 self._complain("I5", "duplicated", f"{address} was sent twice under one lease")
@@ -711,7 +742,7 @@ class Simulation:
     def _note_claims(self, worker: Process, result: Any) -> None:
         for one in result if isinstance(result, Sequence) else ():
             if isinstance(one, store.Claimed):
-                worker.claims[one.id, one.attempt] = one.lease_token, self.ticks
+                worker.claims[one.address, one.attempt] = one.lease_token, self.ticks
                 self.newest[one.id] = max(one.lease_token, self.newest.get(one.id, 0))
                 self._note(f"worker {worker.number} claims {one.address} (token {one.lease_token})")
 
@@ -804,8 +835,23 @@ class Simulation:
     def _complain(self, invariant: str, word: str, what: str) -> None:
         self.complaints.append((invariant, word, what))
 
+    def _look(self, where: str, words: str) -> None:
+        self.leaks |= {f"{where}: {found}" for found in self.private.findall(words)}
+
     def _note(self, what: str) -> None:
         self.history.append(f"{self.ticks - 1000:7.2f}  {what}")
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """What is logged is heard here, and nowhere else."""
+        listener = Listener(lambda words: self._look("log", words))
+        with contextlib.ExitStack() as stack:
+            for logger in map(logging.getLogger, _LOGGERS):
+                stack.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.INFO)
+                stack.enter_context(_patched(logger, "handlers", [listener]))
+                stack.enter_context(_patched(logger, "propagate", False))
+            yield
 
     @contextlib.contextmanager
     def _time(self) -> Iterator[None]:
@@ -835,15 +881,13 @@ class Simulation:
 
 def simulate(site: Site, seed: int, **options: int) -> Result:
     """Run one seed from an empty database."""
-    for name in ("worker", "sendpoint"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     site.clear()
     return Simulation(site, seed, **options).run()
 
 
 def _request(channels: dict[str, str]) -> dict[str, Any]:
     return {
-        "MessageConfiguration": {"DefaultMessage": {"Body": "Hello"}},
+        "MessageConfiguration": {"DefaultMessage": {"Body": _BODY}},
         "Addresses": {address: {"ChannelType": channel} for address, channel in channels.items()},
     }
 

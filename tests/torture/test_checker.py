@@ -138,6 +138,8 @@ BROKEN = [
     ("I14", "unfenced", {"receipts": (receipt(message_id="another"),)}),
     ("I15", "leaked", {"leaks": ("worker.log: ann@example.com",)}),
     ("I16", "stuck", {"changes": (CLAIM, dataclasses.replace(RECORD, at=121.0))}),
+    ("I16", "stuck", {"receipts": (receipt(at=41.0),), "changes": (
+        dataclasses.replace(CLAIM, at=40.0), dataclasses.replace(RECORD, at=71.0))}),
 ]  # fmt: skip
 
 

@@ -53,6 +53,12 @@ def test_a_broken_build_is_noticed(site, name):
     assert mutants.caught(site, mutant, range(mutants.SEEDS)) is not None
 
 
+@pytest.mark.parametrize("options", sorted({one.options for one in mutants.MUTANTS}), ids=str)
+def test_the_storms_that_bring_a_mutant_out_break_nothing_else(site, options):
+    came_to = simulator.simulate(site, 11, **dict(options))
+    assert came_to.report.violations == (), "\n".join(came_to.history)
+
+
 def test_every_guard_that_is_taken_out_is_there():
     for mutant in mutants.MUTANTS:
         with mutants.alive(mutant):
@@ -61,5 +67,5 @@ def test_every_guard_that_is_taken_out_is_there():
 
 def test_every_invariant_that_the_simulator_sees_has_a_mutant():
     assert {name for one in mutants.MUTANTS for name in one.invariants} >= {
-        f"I{number}" for number in range(1, 13)
+        f"I{number}" for number in range(1, 17)
     }
