@@ -1,7 +1,9 @@
-"""A process that is there to be killed: it accepts two messages over SQLite and delivers them, or
-finishes what is left of those of a process before it.
+"""A process that is there to be killed: it accepts two messages and delivers them, or finishes what
+is left of those of a process before it.
 
-    python -m tests.torture.victim accept|finish URL
+    python -m tests.torture.victim accept|finish URL [EMAIL|SMS [POINT]]
+
+At a POINT (`tests.torture.crashes`) it kills itself.
 """
 
 from __future__ import annotations
@@ -11,46 +13,74 @@ import os
 import sys
 import time
 
+from tests.torture import crashes
 from worker import dispatch, intake, plan, runtime, settings, store, sweeping, wire
 
-LEASE = 1.0
+LEASE = 4.0
+TTL = 30.0
 ADDRESSES = ("ann@example.com", "bob@example.com")
+NUMBERS = ("+14255550101", "+14255550102")
 
 
-def main(what: str, url: str) -> None:
+def main(what: str, url: str, channel: str = "EMAIL", point: str = "") -> None:
     """Do it, and return once every row is DONE."""
-    held = runtime.open_runtime(
-        settings.Settings(
-            database_url=url,
-            broker_url="memory://",
-            secret_keys=os.environ["SENDPOINT_SECRET_KEYS"],
-            lease=LEASE,
-            ring_again_after=0.1,
-            backoff_base=0.1,
-        )
-    )
+    held = opened(url, os.environ["SENDPOINT_SECRET_KEYS"])
+    if point:
+        crashes.arm(point, held)
     if what == "accept":
-        (application,) = store.applications(held.db)
-        request = {
-            "MessageConfiguration": {
-                "EmailMessage": {
-                    "SimpleEmail": {
-                        "Subject": {"Data": "Hello"},
-                        "TextPart": {"Data": "Hello there"},
-                    }
-                }
-            },
-            "Addresses": {one: {"ChannelType": "EMAIL"} for one in ADDRESSES},
-        }
-        intake.accept(held, application.id, wire.convert(request, wire.MessageRequest))
+        accept(held, channel)
     try:
-        asyncio.run(_deliver(held))
+        asyncio.run(deliver(held))
     finally:
         held.close()
 
 
-async def _deliver(held: runtime.Runtime) -> None:
-    give_up = time.monotonic() + 20
+def opened(url: str, keys: str, *, ttl: float = TTL) -> runtime.Runtime:
+    """The process's parts, with a short lease."""
+    return runtime.open_runtime(
+        settings.Settings(
+            database_url=url,
+            broker_url="memory://",
+            secret_keys=keys,
+            lease=LEASE,
+            message_ttl=ttl,
+            ring_again_after=0.1,
+            backoff_base=0.1,
+        )
+    )
+
+
+def accept(held: runtime.Runtime, channel: str = "EMAIL") -> intake.Accepted:
+    """Accept the two messages. Whoever was not answered asks again with the same key."""
+    (application,) = store.applications(held.db)
+    message = {
+        "EMAIL": {
+            "EmailMessage": {
+                "SimpleEmail": {
+                    "Subject": {"Data": "Hello"},
+                    "TextPart": {"Data": "Hello there"},
+                }
+            }
+        },
+        "SMS": {"SMSMessage": {"Body": "Hello there", "OriginationNumber": "+14255550100"}},
+    }[channel]
+    request = {
+        "MessageConfiguration": message,
+        "Addresses": {one: {"ChannelType": channel} for one in addresses(channel)},
+    }
+    return intake.accept(
+        held, application.id, wire.convert(request, wire.MessageRequest), idempotency_key="once"
+    )
+
+
+def addresses(channel: str) -> tuple[str, ...]:
+    """Whom the messages are for."""
+    return NUMBERS if channel == "SMS" else ADDRESSES
+
+
+async def deliver(held: runtime.Runtime) -> None:
+    """Sweep and deliver until every row is DONE."""
+    give_up = time.monotonic() + 40
     while store.backlog(held.db) or _held(held):
         assert time.monotonic() < give_up, "it is stuck"
         sweeping.sweep(held)
