@@ -23,7 +23,7 @@ def pytest_unconfigure():
 
 
 @contextlib.contextmanager
-def _or_skip(server):
+def or_skip(server):
     """Without the server a developer's tests are skipped; CI must have it."""
     with contextlib.ExitStack() as stack:
         try:
@@ -36,14 +36,14 @@ def _or_skip(server):
 @pytest.fixture(scope="session")
 def redis_server():
     """The session's `servers.Server`; a test may stop, crash and start it."""
-    with _or_skip(servers.redis()) as server:
+    with or_skip(servers.redis()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_server():
     """The session's `servers.Server`; a test may stop, crash and start it."""
-    with _or_skip(servers.postgres()) as server:
+    with or_skip(servers.postgres()) as server:
         yield server
 
 

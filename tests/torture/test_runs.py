@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import servers
+from tests.conftest import or_skip
 from tests.torture import faults, scene, soak
 
 SEEDS = (1, 2)
@@ -13,16 +13,13 @@ FAULTS = len(faults.LENGTHS) // len(SEEDS) + 1
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory):
     directory = tmp_path_factory.mktemp("torture")
-    try:
-        with scene.opened(directory) as held:
-            deployment = scene.Scene(held, directory=directory / "scene")
-            try:
-                deployment.start()
-                yield deployment
-            finally:
-                deployment.close()
-    except servers.Missing as missing:
-        pytest.skip(str(missing))
+    with or_skip(scene.opened(directory)) as held:
+        deployment = scene.Scene(held, directory=directory / "scene")
+        try:
+            deployment.start()
+            yield deployment
+        finally:
+            deployment.close()
 
 
 @pytest.mark.timeout(240)
