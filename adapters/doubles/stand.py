@@ -65,11 +65,11 @@ async def stand(told: Told = lambda _: None) -> AsyncIterator[Stand]:
         }
 
 
-async def _apns(stack: AsyncExitStack, told: Told) -> Channel:
+def apple() -> tuple[apns.ApnsDouble, Mapping[str, Any]]:
+    """A double of APNs that knows one key, and the settings of an adapter that has it: all but the
+    port, which the double has once it is started."""
     key = ec.generate_private_key(ec.SECP256R1())
     double = apns.ApnsDouble(keys={"DOUBLE0KEY": key.public_key()}, topics=frozenset({BUNDLE_ID}))
-    double.standing = plays.Play(ChannelType.APNS, plays.APNS, told)
-    await stack.enter_async_context(double)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -81,10 +81,20 @@ async def _apns(stack: AsyncExitStack, told: Told) -> Channel:
         "token_key_id": "DOUBLE0KEY",
         "team_id": "DOUBLETEAM",
         "host": double.host,
-        "port": double.port,
         "ca_file": double.ca_file,
     }
-    return Channel(adapter="apns", settings=settings, at=f"https://{double.host}:{double.port}")
+    return double, settings
+
+
+async def _apns(stack: AsyncExitStack, told: Told) -> Channel:
+    double, settings = apple()
+    double.standing = plays.Play(ChannelType.APNS, plays.APNS, told)
+    await stack.enter_async_context(double)
+    return Channel(
+        adapter="apns",
+        settings={**settings, "port": double.port},
+        at=f"https://{double.host}:{double.port}",
+    )
 
 
 async def _fcm(stack: AsyncExitStack, told: Told) -> Channel:

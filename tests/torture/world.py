@@ -24,13 +24,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import uvloop
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapters import magic
 from adapters.contract import ChannelType
-from adapters.doubles import apns, fcm, plays, smtp, twilio, webhook
-from adapters.doubles.stand import BUNDLE_ID, NUMBER
+from adapters.doubles import fcm, plays, smtp, twilio, webhook
+from adapters.doubles.stand import NUMBER, apple
 from tests.torture.ledgers import Receipt
 from tests.torture.proxy import Mode, Proxy
 from tests.torture.testimony import as_line
@@ -209,8 +207,7 @@ class Stage:
         }
 
     async def _apns(self) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        double = apns.ApnsDouble(keys={"DOUBLE0KEY": key.public_key()}, topics={BUNDLE_ID})
+        double, settings = apple()
 
         def identify(token: str, _: Any) -> tuple[str | None, str | None]:
             for request in reversed(double.requests):
@@ -221,21 +218,8 @@ class Stage:
         double.standing = self.clerk.standing(ChannelType.APNS, plays.APNS, lambda: None, identify)
         await self._stack.enter_async_context(double)
         self._forget.append(double.requests.clear)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        settings = {
-            "bundle_id": BUNDLE_ID,
-            "token_key": pem.decode(),
-            "token_key_id": "DOUBLE0KEY",
-            "team_id": "DOUBLETEAM",
-            "host": double.host,
-            "port": await self._proxy("APNS", double.port),
-            "ca_file": double.ca_file,
-        }
-        self.channels["APNS"] = {"adapter": "apns", "settings": settings}
+        port = await self._proxy("APNS", double.port)
+        self.channels["APNS"] = {"adapter": "apns", "settings": {**settings, "port": port}}
 
     async def _sms(self) -> None:
         double = twilio.TwilioDouble()
