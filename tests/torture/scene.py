@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -180,7 +179,7 @@ class Scene:
         for application, channel in itertools.product(self.applications, CHANNELS):
             store.set_channel(self.db, application, channel, **held.world.channels[channel])
         self.world_lock = threading.Lock()
-        self.ports = [_free_port()]
+        self.ports = [servers.free_port()]
         self.clock = directory / "clock"
         self.clock.write_text("0")
         self.api = [Slot(lambda port=port: self._api(port)) for port in self.ports]
@@ -205,7 +204,7 @@ class Scene:
         for thread in self._watching:
             thread.start()
         for port in self.ports:
-            _await_port(port)
+            servers.wait_for(port)
 
     def begin(self, seed: int) -> None:
         """A new run, with empty ledgers and in fair weather."""
@@ -235,12 +234,10 @@ class Scene:
 
     def heal(self) -> None:
         """Everything works again. What was half open or stopped has to notice by itself."""
-        for process in self._postgres_processes():
-            process.resume()
-        self.servers.postgres.start()
-        if self.servers.redis.running:
-            self.servers.redis.process.send_signal(signal.SIGCONT)
-        self.servers.redis.start()
+        for server in (self.servers.postgres, self.servers.redis):
+            for process in _processes(server):
+                _quietly(process.resume)
+            server.start()
         for slot in self.slots:
             slot.signal(signal.SIGCONT)
             slot.release()
@@ -359,14 +356,8 @@ class Scene:
         server = self.servers.redis
         with self.locks["redis"]:
             self.done[fault.kind] += 1
-            if kind == "crash":
-                server.crash()
-                time.sleep(fault.seconds)
-                server.start()
-            elif kind == "pause":
-                server.process.send_signal(signal.SIGSTOP)
-                time.sleep(fault.seconds)
-                server.process.send_signal(signal.SIGCONT)
+            if kind in {"crash", "pause"}:
+                _take_away(server, kind, fault.seconds)
             elif kind in {"blackhole", "refuse"}:
                 self._proxy("redis", mode=kind)
                 time.sleep(fault.seconds)
@@ -382,17 +373,8 @@ class Scene:
         server = self.servers.postgres
         with self.locks["postgres"]:
             self.done[fault.kind] += 1
-            if kind == "crash":
-                server.crash()
-                time.sleep(fault.seconds)
-                server.start()
-            elif kind == "pause":
-                stopped = self._postgres_processes()
-                for process in stopped:
-                    _quietly(process.suspend)
-                time.sleep(fault.seconds)
-                for process in stopped:
-                    _quietly(process.resume)
+            if kind in {"crash", "pause"}:
+                _take_away(server, kind, fault.seconds)
             else:
                 self.servers.administer(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -438,15 +420,6 @@ class Scene:
     def _proxy(self, name: str, **change: object) -> None:
         with self.world_lock:
             self.servers.world.proxy(name, **change)
-
-    def _postgres_processes(self) -> list[psutil.Process]:
-        server = self.servers.postgres
-        if not server.running:
-            return []
-        with contextlib.suppress(psutil.NoSuchProcess):
-            first = psutil.Process(server.process.pid)
-            return [first, *first.children(recursive=True)]
-        return []
 
     # What runs beside it.
 
@@ -495,24 +468,30 @@ class Scene:
         }
 
 
+def _take_away(server: servers.Server, kind: str, seconds: float) -> None:
+    """Let a server crash, or stand still, for so long."""
+    if kind == "crash":
+        server.crash()
+        time.sleep(seconds)
+        server.start()
+        return
+    stopped = _processes(server)
+    for process in stopped:
+        _quietly(process.suspend)
+    time.sleep(seconds)
+    for process in stopped:
+        _quietly(process.resume)
+
+
+def _processes(server: servers.Server) -> list[psutil.Process]:
+    """A server's process and those that it has started; none if it is down."""
+    if server.running:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            first = psutil.Process(server.process.pid)
+            return [first, *first.children(recursive=True)]
+    return []
+
+
 def _quietly(call: Callable[[], None]) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         call()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def _await_port(port: int, seconds: float = 60.0) -> None:
-    give_up = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-        else:
-            return
