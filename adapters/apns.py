@@ -1,6 +1,7 @@
 """APNS, APNS_SANDBOX, APNS_VOIP and APNS_VOIP_SANDBOX: Apple Push Notification service.
 
-aioapns speaks HTTP/2; `adapters.apns_http2` and `adapters.apns_pool` are where it needs help.
+aioapns has the words of the protocol, `adapters.http2` the connections: aioapns' own never
+acknowledge what they receive, ignore resets, and close while an answer is awaited.
 `BY_REASON` is Apple's list of reasons ("Handling notification responses from APNs"), `BY_STATUS`
 what a status says without one that is known.
 """
@@ -17,8 +18,8 @@ from datetime import datetime
 from typing import Literal
 
 from adapters import answers, apns_credentials, apns_request, push
-from adapters.apns_frames import Answer, Limits, NoAnswer, NotProcessed
-from adapters.apns_pool import NotReached, Pool
+from adapters.apns_messages import Answer
+from adapters.apns_pool import Pool
 from adapters.contract import (
     ChannelType,
     Delivery,
@@ -29,6 +30,8 @@ from adapters.contract import (
     successful,
     temporary,
 )
+from adapters.http2 import Limits, NoAnswer, NotProcessed
+from adapters.http2_pool import NotReached
 from adapters.messages import ApnsPush
 
 Authentication = Literal["TOKEN", "CERTIFICATE"]
@@ -156,6 +159,7 @@ class Apns:
         """
         if self._closed:
             return temporary(503, "The adapter is closed")
+        deadline = asyncio.get_running_loop().time() + delivery.timeout
         request = apns_request.request(delivery, self._bundle_id, self._clock())
         if isinstance(request, Outcome):
             return request
@@ -163,8 +167,7 @@ class Apns:
         if isinstance(pool, Outcome):
             return pool
         try:
-            async with asyncio.timeout(delivery.timeout):
-                answer = await pool.send(request)
+            answer = await pool.send(request, deadline)
         except (TimeoutError, NotReached, NotProcessed, NoAnswer) as trouble:
             return _no_answer(trouble, left=request.left)
         return _outcome(answer, delivery)

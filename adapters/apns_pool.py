@@ -1,29 +1,17 @@
-"""The few connections that an adapter keeps to one APNs host."""
+"""The connections that an adapter keeps to one APNs host, as Apple wants them used."""
 
 from __future__ import annotations
 
-import asyncio
-import collections
 import ssl
 
+from adapters import apns_messages, http2, http2_pool
 from adapters.apns_credentials import ProviderToken
-from adapters.apns_frames import Answer, Limits, NotProcessed, Push
-from adapters.apns_http2 import Connection
-
-_REST = 1.0  # seconds between attempts to open one more connection than there is
-_TOO_MANY_TOKENS = "TooManyProviderTokenUpdates"
-
-
-class NotReached(Exception):
-    """There was no connection to send on. The cause is what connecting came to, if it was tried."""
+from adapters.apns_messages import Answer, Push
 
 
 class Pool:
-    """At most `connections` at a time, opened when those there are have no free stream.
-
-    A send that finds none waits in line. A connection that the provider or its age is ending
-    leaves the pool at once and stays open until its last answer.
-    """
+    """At most `connections` at a time. With a token, each has one stream until that was accepted
+    (Apple)."""
 
     def __init__(
         self,
@@ -33,148 +21,45 @@ class Pool:
         token: ProviderToken | None,
         *,
         connections: int,
-        limits: Limits,
+        limits: http2.Limits,
     ) -> None:
-        self._host = host
-        self._port = port
-        self._tls = tls
+        self._authority = host if port == 443 else f"{host}:{port}"
         self._token = token
-        self._most = connections
-        self._limits = limits
-        self._loop = asyncio.get_running_loop()
-        self._connections: list[Connection] = []
-        self._leaving: set[Connection] = set()
-        self._waiters: collections.deque[asyncio.Future[None]] = collections.deque()
-        self._called = 0  # waiters who have been told to go on and have not yet
-        self._opening: asyncio.Task[None] | None = None
-        self._rest_until = 0.0
-        self._closed = False
+        self._pool = http2_pool.Pool(
+            host,
+            port,
+            tls,
+            name="APNs",
+            connections=connections,
+            limits=limits,
+            cautious=token is not None,
+            farewell=apns_messages.reason,
+            spent=_spent,
+        )
 
-    async def send(self, push: Push) -> Answer:
-        """APNs' answer; else NotReached, NotProcessed or NoAnswer.
+    async def send(self, push: Push, deadline: float) -> Answer:
+        """APNs' answer until `deadline`, in the loop's time; else TimeoutError, NotReached,
+        NotProcessed or NoAnswer.
 
         What was not processed, or was refused for a provider token that has become too old, is
         sent once more: neither can send a message twice.
         """
-        try:
-            answer = await self._attempt(push)
-        except NotProcessed:
-            answer = await self._attempt(push)
-        if answer.description == "ExpiredProviderToken" and self._renewed(push):
-            push.left = False
-            answer = await self._attempt(push)
+        authorization = self._token.get_header() if self._token else None
+        answer = await self._attempt(push, authorization, deadline)
+        expired = answer.description == "ExpiredProviderToken"
+        if expired and self._token is not None and self._token.refresh(authorization or ""):
+            answer = await self._attempt(push, self._token.get_header(), deadline)
         return answer
 
     async def aclose(self) -> None:
         """Close every connection now, and wait until they are gone."""
-        self._closed = True
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait([self._opening])
-        self._fail_waiters(None)
-        for connection in [*self._connections, *self._leaving]:
-            connection.close()
-        if self._leaving:  # `Limits.parting` bounds it
-            await asyncio.wait([connection.gone for connection in self._leaving])
+        await self._pool.aclose()
 
-    def _renewed(self, push: Push) -> bool:
-        return self._token is not None and self._token.refresh(push.authorization or "")
+    async def _attempt(self, push: Push, authorization: str | None, deadline: float) -> Answer:
+        request = push.written(self._authority, authorization)
+        return Answer(await self._pool.request(request, deadline))
 
-    async def _attempt(self, push: Push) -> Answer:
-        connection = await self._connection()
-        answer = await connection.send_notification(push)
-        if answer.description == _TOO_MANY_TOKENS:
-            connection.retire()  # Apple: it stays unusable
-        return answer
 
-    async def _connection(self) -> Connection:
-        while not self._closed:
-            if self._free() > self._called:
-                return next(each for each in self._connections if each.free)
-            await self._turn()
-        raise NotReached("The adapter is closed")
-
-    async def _turn(self) -> None:
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
-        self._grow()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if not waiter.cancelled() and waiter.exception() is None:
-                self._called -= 1  # it had its turn and can not take it
-                self._call()
-            raise
-        self._called -= 1
-
-    def _free(self) -> int:
-        return sum(connection.free for connection in self._connections)
-
-    def _call(self) -> None:
-        """Tell as many as there are free streams to go on; open more for those who are left."""
-        free = self._free()
-        while self._waiters and (free > self._called or self._waiters[0].done()):
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                self._called += 1
-        if self._waiters:
-            self._grow()
-
-    def _changed(self, connection: Connection) -> None:
-        if connection.draining and connection in self._connections:
-            self._connections.remove(connection)
-            self._leaving.add(connection)
-            connection.gone.add_done_callback(lambda _: self._leaving.discard(connection))
-        self._call()
-
-    def _grow(self) -> None:
-        if self._opening or self._closed or len(self._connections) >= self._most:
-            return
-        if self._connections and self._loop.time() < self._rest_until:
-            return
-        self._opening = self._loop.create_task(self._open())
-
-    def _fail_waiters(self, cause: Exception | None) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                error = NotReached()
-                error.__cause__ = cause
-                waiter.set_exception(error)
-        self._waiters.clear()
-
-    async def _open(self) -> None:
-        """One more connection. If it fails and there is no other, so do all who wait for it."""
-        try:
-            self._connections.append(await self._connect())
-        except (OSError, ValueError) as error:  # a name may be none that can be looked up
-            self._rest_until = self._loop.time() + _REST
-            if not self._connections:
-                self._fail_waiters(error)
-        finally:
-            self._opening = None
-        if self._connections:
-            self._call()
-
-    async def _connect(self) -> Connection:
-        """A connection on which the provider has said what it allows."""
-        authority = self._host if self._port == 443 else f"{self._host}:{self._port}"
-        connection = Connection(authority, self._token, self._limits, self._changed)
-        try:
-            async with asyncio.timeout(self._limits.connect):
-                await self._loop.create_connection(
-                    lambda: connection,
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    ssl_shutdown_timeout=self._limits.parting,
-                )
-                await connection.ready
-        except BaseException:  # a wait that was cancelled too: nobody else would close it
-            if connection.transport is not None:
-                connection.transport.abort()
-            raise
-        if connection.draining:
-            trouble = connection.trouble
-            raise trouble if isinstance(trouble, OSError) else ConnectionResetError
-        return connection
+def _spent(answer: http2.Answer) -> bool:
+    """Apple: a connection on which a token was renewed too often stays unusable."""
+    return answer.status == 429 and b"TooManyProviderTokenUpdates" in answer.body

@@ -11,7 +11,7 @@ import json
 import re
 
 from adapters import push
-from adapters.apns_frames import Push
+from adapters.apns_messages import Push
 from adapters.contract import Delivery, Fault, Outcome, permanent
 from adapters.messages import ApnsPush
 

@@ -23,7 +23,7 @@ import yarl
 from cryptography.exceptions import UnsupportedAlgorithm
 from google.oauth2 import service_account as google_account
 
-from adapters import answers, http, oauth, push
+from adapters import answers, http, http2_client, oauth, push
 from adapters.contract import Delivery, Fault, Outcome, permanent, successful
 from adapters.messages import FcmPush
 
@@ -85,7 +85,7 @@ class Fcm:
         self._pyfcm = pyfcm.FCMNotification(credentials=self._account)
         self._pyfcm.FCM_END_POINT_BASE = f"{base}/v1/projects"
         self._url = yarl.URL(self._pyfcm.fcm_end_point)
-        self._client = http.Client("FCM", connections=connections)
+        self._client = http2_client.Client("FCM", connections=connections)
         self._tokens = oauth.Tokens(self._fetch_token, ahead=_RENEW_AHEAD)
 
     async def send(self, delivery: Delivery) -> Outcome:

@@ -8,6 +8,7 @@ import time
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from adapters import answers, http
 from adapters.contract import Fault, Outcome, permanent, temporary
@@ -102,7 +103,15 @@ async def with_token(
     return token if isinstance(token, Outcome) else await request(token)
 
 
-async def fetch(client: http.Client, url: str, form: Mapping[str, str]) -> Token | Outcome:
+class Client(Protocol):
+    """What fetches a token: `http.Client` and its like."""
+
+    async def post(
+        self, url: str, *, data: bytes, headers: Mapping[str, str], deadline: float
+    ) -> http.Reply | Outcome: ...
+
+
+async def fetch(client: Client, url: str, form: Mapping[str, str]) -> Token | Outcome:
     """Ask a token endpoint. Nothing of a message has left, whatever comes of it."""
     reply = await client.post(
         url,

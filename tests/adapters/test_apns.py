@@ -413,6 +413,7 @@ def test_a_certificate_that_tls_refuses_is_the_credentials_fault():
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(Path(double.ca_file).with_name("server.pem"))
         context.verify_mode = ssl.CERT_REQUIRED  # and no authority is good enough
+        context.set_alpn_protocols(["h2"])
         with socket.create_server(("127.0.0.1", 0)) as listener:
             handshake = asyncio.ensure_future(asyncio.to_thread(refuse, listener, context))
             double.port = listener.getsockname()[1]

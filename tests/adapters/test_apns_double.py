@@ -9,10 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapters.apns_credentials import ProviderToken, tls_context
-from adapters.apns_frames import Limits, Push
+from adapters.apns_messages import Push
 from adapters.apns_pool import Pool
 from adapters.doubles import apns_rules
 from adapters.doubles.apns import ApnsDouble
+from adapters.http2 import Limits
 from tests.adapters.test_apns import APP, KEY, P8, PUBLIC, Clock, pem
 
 NOW = 1_795_000_000
@@ -126,7 +127,7 @@ def test_what_is_refused_is_answered_as_apple_does():
             push = Push(
                 "abcd", b"{}", notification_id="x", topic=APP, push_type="alert", priority=10
             )
-            answer = await pool.send(push)
+            answer = await pool.send(push, asyncio.get_running_loop().time() + 30)
             await pool.aclose()
             return answer.code, answer.description, [each.token for each in double.requests]
 

@@ -17,10 +17,12 @@ import pytest
 from aioapns.connection import APNsKeyConnectionPool, APNsTLSClientProtocol
 from h2.errors import ErrorCodes
 
+from adapters import apns_messages
 from adapters.apns_credentials import ProviderToken, tls_context
-from adapters.apns_frames import Limits, Push
+from adapters.apns_messages import Push
 from adapters.apns_pool import Pool
 from adapters.doubles.apns import Answer, ApnsDouble
+from adapters.http2 import Limits
 from tests.adapters.test_apns import P8
 
 APP = "com.example.app"
@@ -63,20 +65,25 @@ class Client:
 
     @property
     def connection(self):
-        return (self.pool.connections if self.kind == STOCK else self.pool._connections)[0]
+        return (self.pool.connections if self.kind == STOCK else self.pool._pool._connections)[0]
 
     def start(self, device=GOOD, *, size=20, on=None):
         """A send on its way: through the pool, or on this connection."""
         payload = {"a": "x" * (size - 8)}
         if self.kind == STOCK:
             request = aioapns.NotificationRequest(device, payload)
-            send = (on or self.pool).send_notification
+            send = (on or self.pool).send_notification(request)
         else:
-            request = push(device, payload)
-            send = on.send_notification if on else self.pool.send
-        task = asyncio.ensure_future(send(request))
+            send = self.send_ours(push(device, payload), on)
+        task = asyncio.ensure_future(send)
         self.tasks.append(task)
         return task
+
+    async def send_ours(self, request, on):
+        if on is None:
+            return await send(self.pool, request)
+        token = ProviderToken(P8, "KEY", "TEAM").get_header()
+        return apns_messages.Answer(await on.request(request.written("double", token), soon()))
 
     async def result(self, device=GOOD, *, on=None):
         task = self.start(device, on=on)
@@ -92,6 +99,14 @@ class Client:
         else:
             for connection in list(self.pool.connections):
                 connection.transport.abort()
+
+
+def soon():
+    return asyncio.get_running_loop().time() + 30
+
+
+async def send(pool, request):
+    return await pool.send(request, soon())
 
 
 def push(device, payload):
@@ -254,7 +269,7 @@ def test_a_pool_does_not_offer_a_connection_that_is_ending(kind, expected):
         double.freeze()  # the provider keeps TCP open and TLS's farewell waiting
         connection = client.connection
         double.goaway()
-        await until(lambda: connection.conn.state_machine.state.name == "CLOSED" or kind == OURS)
+        await until(lambda: kind == OURS or connection.conn.state_machine.state.name == "CLOSED")
         return await client.result(), send and None
 
     assert play(kind, scene)[0] == expected

@@ -8,11 +8,12 @@ import ssl
 import pytest
 
 from adapters.apns_credentials import ProviderToken, tls_context
-from adapters.apns_frames import Limits, NoAnswer
-from adapters.apns_pool import NotReached, Pool
+from adapters.apns_pool import Pool
 from adapters.doubles.apns import Answer, ApnsDouble
+from adapters.http2 import Limits, NoAnswer
+from adapters.http2_pool import NotReached
 from tests.adapters.test_apns import P8
-from tests.adapters.test_apns_http2 import GOOD, push, until
+from tests.adapters.test_apns_http2 import GOOD, push, send, until
 
 
 def play(scene, *, connections=1, limits=None, **double):
@@ -39,73 +40,73 @@ def request(device=GOOD, size=20):
 
 
 def start(pool, device=GOOD):
-    return asyncio.ensure_future(pool.send(request(device)))
+    return asyncio.ensure_future(send(pool, request(device)))
 
 
 def start_of(pool, size):
-    return asyncio.ensure_future(pool.send(request(size=size)))
+    return asyncio.ensure_future(send(pool, request(size=size)))
 
 
 def test_a_provider_that_does_not_answer_a_ping_is_left():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.standing = Answer(silent=True)
-        send = start(pool)
+        sent = start(pool)
         await double.received(2)
         double.freeze()
         with pytest.raises(NoAnswer, match="lost"):
-            await send
+            await sent
         double.standing = Answer()
-        return (await pool.send(request())).code, double.accepted
+        return (await send(pool, request())).code, double.accepted
 
     assert play(scene, limits=Limits(quiet=0.05, patience=0.3)) == (200, 2)
 
 
 def test_a_connection_on_which_a_send_heard_nothing_gets_no_other():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.freeze()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await pool.send(request())
-        return (await pool.send(request())).code, double.accepted
+                await send(pool, request())
+        return (await send(pool, request())).code, double.accepted
 
     assert play(scene, limits=Limits(deaf=0.0)) == (200, 2)
 
 
 def test_an_idle_connection_is_pinged_and_kept():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         await until(lambda: double.pings)
-        return (await pool.send(request())).code, double.accepted
+        return (await send(pool, request())).code, double.accepted
 
     assert play(scene, limits=Limits(quiet=0.01)) == (200, 1)
 
 
 def test_a_connection_is_replaced_when_it_is_old():
     async def scene(pool, double):
-        await pool.send(request())
-        (old,) = pool._connections or (None,)
+        await send(pool, request())
+        (old,) = pool._pool._connections or (None,)
         if old is not None:
             await old.gone
-        return (await pool.send(request())).code, double.accepted
+        return (await send(pool, request())).code, double.accepted
 
     assert play(scene, limits=Limits(age=0.05)) == (200, 2)
 
 
 def test_a_connection_that_retires_stays_until_its_last_answer_is_in():
     async def scene(pool, double):
-        await pool.send(request())
-        (old,) = pool._connections
+        await send(pool, request())
+        (old,) = pool._pool._connections
         go = asyncio.Event()
         double.script("cafe", Answer(after=go))
-        send = start(pool, "cafe")
+        sent = start(pool, "cafe")
         await double.received(2)
         old.retire()
-        assert (await pool.send(request())).code == 200
+        assert (await send(pool, request())).code == 200
         assert not old.gone.done()
         go.set()
-        assert (await send).code == 200
+        assert (await sent).code == 200
         await old.gone
         return [each.connection for each in double.requests]
 
@@ -114,7 +115,7 @@ def test_a_connection_that_retires_stays_until_its_last_answer_is_in():
 
 def test_sends_wait_in_line():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         go = asyncio.Event()
         double.standing = Answer(after=go)
         names = [f"{number:04x}" for number in range(50)]
@@ -133,13 +134,13 @@ def test_a_wait_that_is_cancelled_when_its_turn_has_come_gives_it_to_the_next():
         double.script("aaaa", Answer(after=go))
         first, second, third = start(pool, "aaaa"), start(pool, "bbbb"), start(pool, "cccc")
         await double.received(1)
-        call = pool._call
+        call = pool._pool._call
 
         def call_and_cancel():
             call()
             second.cancel()
 
-        pool._call = call_and_cancel
+        pool._pool._call = call_and_cancel
         go.set()
         ends = await asyncio.gather(first, second, third, return_exceptions=True)
         assert isinstance(ends[1], asyncio.CancelledError)
@@ -179,12 +180,12 @@ def test_a_second_connection_is_opened_when_the_first_is_full_and_no_third():
 
 def test_the_streams_in_flight_are_bounded_on_our_side_too():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         go = asyncio.Event()
         double.standing = Answer(after=go)
         sends = [start(pool) for _ in range(10)]
         await double.received(4)
-        (connection,) = pool._connections
+        (connection,) = pool._pool._connections
         assert connection.free == 0
         go.set()
         await asyncio.gather(*sends)
@@ -197,7 +198,7 @@ def test_all_who_wait_for_a_connection_hear_that_there_is_none():
     async def scene(pool, double):
         await double.stop()
         sends = await asyncio.gather(
-            *(pool.send(request()) for _ in range(20)), return_exceptions=True
+            *(send(pool, request()) for _ in range(20)), return_exceptions=True
         )
         return {type(error) for error in sends}, {type(error.__cause__) for error in sends}
 
@@ -207,11 +208,11 @@ def test_all_who_wait_for_a_connection_hear_that_there_is_none():
 def test_a_connection_that_is_lost_before_its_settings_is_no_connection():
     async def scene(pool, double):
         double.cork()
-        send = start(pool)
+        sent = start(pool)
         await until(lambda: double.connections)
         double.connections[0].hang_up()
         with pytest.raises(NotReached):
-            await send
+            await sent
 
     play(scene)
 
@@ -220,7 +221,7 @@ def test_settings_that_do_not_come_in_time_are_no_connection():
     async def scene(pool, double):
         double.cork()
         with pytest.raises(NotReached) as caught:
-            await pool.send(request())
+            await send(pool, request())
         await until(lambda: not double.connections)  # it is not left open either
         return type(caught.value.__cause__)
 
@@ -233,7 +234,7 @@ def test_a_name_that_is_none_is_no_connection():
         tls = ssl.create_default_context()
         pool = Pool("x" * 70 + ".example", 443, tls, None, connections=1, limits=limits)
         with pytest.raises(NotReached) as caught:
-            await pool.send(request())
+            await send(pool, request())
         return type(caught.value.__cause__)
 
     # This loop and no other: it finds out before anybody is asked.
@@ -243,7 +244,7 @@ def test_a_name_that_is_none_is_no_connection():
 
 def test_closing_gives_everyone_an_end():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.standing = Answer(silent=True)
         sent, waiting = start(pool), start(pool)
         await double.received(2)
@@ -258,55 +259,55 @@ def test_closing_gives_everyone_an_end():
 def test_closing_does_not_wait_for_a_connection_that_is_opening():
     async def scene(pool, double):
         double.cork()
-        send = start(pool)
+        sent = start(pool)
         await until(lambda: double.connections)
         await pool.aclose()
         with pytest.raises(NotReached):
-            await send
+            await sent
 
     play(scene)
 
 
 def test_an_answer_without_its_end_is_an_answer():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.script("dead", Answer(status=410, unfinished=True))
-        return (await pool.send(request("dead"))).code
+        return (await send(pool, request("dead"))).code
 
     assert play(scene) == 410
 
 
 def test_an_answer_may_come_before_the_whole_request_has_left():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.withhold_credit()
         double.script("dead", Answer(status=413, reason="PayloadTooLarge", early=True))
-        early = await pool.send(request("dead", size=70_000))
+        early = await send(pool, request("dead", size=70_000))
         double.give_credit()
         await until(lambda: double.cancelled)  # the rest of it is not sent
-        return early.code, (await pool.send(request())).code, double.accepted
+        return early.code, (await send(pool, request())).code, double.accepted
 
     assert play(scene) == (413, 200, 1)
 
 
 def test_what_is_not_http2_ends_the_connection():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         data_on_stream_0 = b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x"
         double.script("dead", Answer(raw=data_on_stream_0))
         with pytest.raises(NoAnswer, match="not HTTP/2"):
-            await pool.send(request("dead"))
-        return (await pool.send(request())).code, double.accepted
+            await send(pool, request("dead"))
+        return (await send(pool, request())).code, double.accepted
 
     assert play(scene) == (200, 2)
 
 
 def test_a_connection_whose_stream_numbers_have_run_out_is_replaced():
     async def scene(pool, double):
-        await pool.send(request())
-        (old,) = pool._connections
-        old.conn.highest_outbound_stream_id = 2**31 - 1
-        assert (await pool.send(request())).code == 200
+        await send(pool, request())
+        (old,) = pool._pool._connections
+        old._next = 2**31 + 1
+        assert (await send(pool, request())).code == 200
         return old.draining, double.accepted
 
     assert play(scene) == (True, 2)
@@ -314,34 +315,34 @@ def test_a_connection_whose_stream_numbers_have_run_out_is_replaced():
 
 def test_a_body_in_parts_goes_on_after_goaway():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double.withhold_credit()
-        send = start_of(pool, 70_000)
+        sent = start_of(pool, 70_000)
         await until(lambda: double.connections[0]._open)
         double.goaway()
-        await until(lambda: not pool._connections)
+        await until(lambda: not pool._pool._connections)
         double.give_credit()
-        return (await send).description, [len(each.body) for each in double.requests]
+        return (await sent).description, [len(each.body) for each in double.requests]
 
     assert play(scene) == ("PayloadTooLarge", [20, 70_000])
 
 
 def test_a_request_of_which_nothing_was_written_is_sent_again():
     async def scene(pool, double):
-        await pool.send(request())
-        (connection,) = pool._connections
-        send = start(pool)
+        await send(pool, request())
+        (connection,) = pool._pool._connections
+        sent = start(pool)
         await asyncio.sleep(0)  # the stream is open, and the next turn would write
         assert connection.free < Limits().streams
         connection.transport.abort()
-        return (await send).code, len(double.requests)
+        return (await sent).code, len(double.requests)
 
     assert play(scene) == (200, 2)
 
 
 def test_those_who_wait_are_served_by_what_there_is_if_no_more_can_be_had():
     async def scene(pool, double):
-        await pool.send(request())
+        await send(pool, request())
         double._server.close()
         sends = [start(pool) for _ in range(5)]
         await asyncio.wait(sends)
