@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from uuid import UUID
 
 from adapters.contract import Outcome
@@ -20,11 +20,19 @@ from worker.runtime import Runtime
 _log = logging.getLogger(__name__)
 
 
-async def deliver(runtime: Runtime, message_id: UUID) -> None:
-    """Deliver one message if it is due and nobody else has it; else do nothing."""
-    if runtime.draining:
+async def deliver(runtime: Runtime, message_id: UUID, lane: Hashable = None) -> None:
+    """Deliver one message if it is due and nobody else has it; else do nothing. If there is no
+    place for its lane (see `worker.places`), it goes back as it is."""
+    if runtime.draining or not runtime.places.take(lane):
         runtime.unanswered.append(message_id)
         return
+    try:
+        await _deliver(runtime, message_id)
+    finally:
+        runtime.places.leave(lane)
+
+
+async def _deliver(runtime: Runtime, message_id: UUID) -> None:
     try:
         claimed = await runtime.claims.put(message_id)
     except store.Unavailable:

@@ -175,7 +175,11 @@ def _save(
     )
     if isinstance(saved, store.Twin):
         return _repeated(key, saved)
-    due = [store.Ring(one.id, one.queue) for one in saved if one.delivery_status is None]
+    due = [
+        store.Ring(one.id, one.queue, application_id)
+        for one in saved
+        if one.delivery_status is None
+    ]
     for queue, number in Counter(one.queue for one in due).items():
         runtime.backlogs.add(application_id, queue, number)
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))

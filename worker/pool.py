@@ -4,6 +4,9 @@ Celery's consumer works in its own thread, the loop in another. What a hand-over
 wake-up, so both directions go in bulk: one wake-up of the loop for all rings of a turn, and
 acknowledgements returned together. Rings are acknowledged late and, in memory, by Celery's own
 count, so its prefetch bounds what is in flight and nothing here ever blocks Celery's thread.
+
+What takes long is acknowledged before its end: what comes next must not wait for it. How much of
+that there may be is for the task to say, which does not begin what is too much (`worker.places`).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from celery.exceptions import InvalidTaskError
 from worker.loop import Loop
 
 _RETURN_EVERY = 0.005  # seconds for which acknowledgements are gathered before Celery is told
+_LONG = 0.2  # seconds, and up to twice as many, after which a task gives up its place in Celery
 
 _log = logging.getLogger(__name__)
 _positional = msgspec.json.Decoder(tuple[list[str], dict[str, Any], Any]).decode
@@ -54,9 +58,13 @@ class LoopPool(BasePool):
         self.loop = Loop()
         self._arrived: deque[tuple[Function, Sequence[str], Any, Any]] = deque()
         self._ended: dict[Any, list[Any]] = {}
+        # The messages of the tasks that run, with their consumers: those of now, those of before.
+        self._young: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._returning = False
+        self.loop.asyncio.call_soon_threadsafe(self._let_go)
 
     def take(self, run: Function, arguments: Sequence[str], message: Any, consumer: Any) -> None:
         """Run a coroutine function with these arguments, and let the consumer acknowledge the
@@ -89,14 +97,28 @@ class LoopPool(BasePool):
     async def _run(
         self, run: Function, arguments: Sequence[str], message: Any, consumer: Any
     ) -> None:
+        running = self._young
+        running[message] = consumer
         try:
             await run(*arguments)
         except Exception:  # noqa: BLE001 - one message's trouble; the loop goes on
             _log.exception("A task failed")
+        if running.pop(message, None) is not None:
+            self._end(message, consumer)
+
+    def _end(self, message: Any, consumer: Any) -> None:
         self._ended.setdefault(consumer, []).append(message)
         if not self._returning:
             self._returning = True
             self.loop.asyncio.call_later(_RETURN_EVERY, self._return)
+
+    def _let_go(self) -> None:
+        """Acknowledge what has run since the time before last, again and again."""
+        for message, consumer in self._old.items():
+            self._end(message, consumer)
+        self._old.clear()
+        self._old, self._young = self._young, {}
+        self.loop.asyncio.call_later(_LONG, self._let_go)
 
     def _return(self) -> None:
         self._returning = False

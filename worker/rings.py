@@ -1,6 +1,6 @@
 """The doorbell: publishing rings, and the transport that workers hear them through.
 
-A ring is a Celery task message that carries one row's id and nothing else. Losing one, or ringing
+A ring is a Celery task message that carries one row's id and whose it is. Losing one, or ringing
 twice, does no harm (see `worker.store.deliveries`), so ringing is best effort: it never raises and
 never holds its caller up for long.
 """
@@ -314,8 +314,9 @@ def _redis_ring(one: store.Ring) -> bytes:
 
 
 def _body(one: store.Ring) -> list[Any]:
-    """Celery's positional and named arguments, and its options: one id and nothing else."""
-    return [[one.id.hex], {}, {}]
+    """Celery's positional and named arguments, and its options: one id, and whose place it takes in
+    a worker."""
+    return [[one.id.hex, *one.lane], {}, {}]
 
 
 def _headers() -> Mapping[str, Any]:

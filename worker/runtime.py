@@ -7,7 +7,7 @@ import functools
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from worker import (
     channels,
     lifecycle,
     limits,
+    places,
     plan,
     rates,
     render,
@@ -53,7 +54,8 @@ class Runtime:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     draining: bool = False
     """The worker is stopping: nothing new is claimed, and its rings go to `unanswered`."""
-    unanswered: list[UUID] = field(default_factory=list)
+    unanswered: deque[UUID] = field(default_factory=deque)
+    """Rings that found no place here; the sweep of any worker is to ring again."""
     queues: Collection[str] = plan.QUEUES
     """The queues that this process delivers from."""
     at_the_door: int = 0
@@ -70,6 +72,7 @@ class Runtime:
             functools.partial(store.backlog_of, self.db), self.executor.submit, self.clock
         )
         self.breakers = breaker.Breakers(self.clock)
+        self.places = places.Places(self.settings.concurrency)
         self.guard = lifecycle.Guard()
         self.claims = batch.Batch(self._claim, self.executor, gather=0.002)
         self.assignments = batch.Batch(self._assign, self.executor)

@@ -76,7 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a worker holds a message before the others take it for lost. A send takes at most
     half of it."""
     concurrency: int = 256
-    """Messages in flight in one worker process."""
+    """Messages in flight in one worker process; up to twice as many while several providers are
+    slow, so that the others' find a place (see `worker.places`)."""
     backlog: int = 1_000_000
     """Messages of one application that may wait on one queue, unless `sendpoint rate` says
     otherwise for it; requests beyond that are answered 429. 0 is any number."""

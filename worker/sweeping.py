@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from worker import dispatch, events, plan, retry, store, telling
 from worker.runtime import Runtime
@@ -31,7 +31,7 @@ class Fed:
 
     rung: int = 0
     more: bool = False
-    here: Sequence[UUID] = ()
+    here: Sequence[store.Ring] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def feed(runtime: Runtime, capacity: int = 0) -> Fed:
 
     Without a broker, up to `capacity` messages are the caller's to deliver.
     """
+    give_back(runtime)
     rung, more = 0, False
     waiting = store.waiting(runtime.db, runtime.queues)
     for queue in plan.QUEUES:
@@ -76,13 +77,22 @@ def feed(runtime: Runtime, capacity: int = 0) -> Fed:
             room = runtime.settings.window - runtime.rings.waiting(queue)
         except ConnectionError:
             return Fed(rung, more, _take(runtime, waiting, capacity))
-        due = _share(runtime, queue, waiting[queue], room)
+        most = _wanted(runtime, queue, waiting[queue], room)
+        due = _share(runtime, queue, most, room)
         if not runtime.rings.ring(due):
             store.unring(runtime.db, [one.id for one in due])
             return Fed(rung, more, _take(runtime, waiting, capacity))
         rung += len(due)
-        more = more or len(due) >= room
+        counts = Counter(one.application_id for one in due)
+        more = more or len(due) >= room or any(counts[one] >= most[one] for one in counts)
     return Fed(rung, more)
+
+
+def give_back(runtime: Runtime) -> None:
+    """Have the rings that this process had no place for rung again, by whoever has one."""
+    back = [runtime.unanswered.popleft() for _ in range(len(runtime.unanswered))]
+    if back:
+        store.unring(runtime.db, back)
 
 
 async def keep_sweeping(runtime: Runtime) -> None:
@@ -95,22 +105,21 @@ async def keep_sweeping(runtime: Runtime) -> None:
         # Workers that started together should not sweep together.
         await asyncio.sleep(pause * runtime.rng.uniform(0.5, 1.0))
         pause = _FEED_EVERY
-        capacity = runtime.settings.concurrency - len(here)
         try:
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + runtime.settings.sweep_interval
                 await loop.run_in_executor(runtime.executor, sweep, runtime)
-            fed = await loop.run_in_executor(runtime.executor, feed, runtime, capacity)
+            fed = await loop.run_in_executor(runtime.executor, feed, runtime, runtime.places.left)
         except store.Unavailable:
             _log.warning("The sweep could not reach the database; it is tried again")
         except Exception:  # noqa: BLE001 - everything falls back on the sweep: it must go on
             _log.exception("The sweep failed; it is tried again")
         else:
             for one in fed.here:
-                task = loop.create_task(dispatch.deliver(runtime, one))
+                task = loop.create_task(dispatch.deliver(runtime, one.id, one.lane))
                 here.add(task)
                 task.add_done_callback(here.discard)
-            if fed.more or fed.here:
+            if fed.more or fed.here or runtime.unanswered:
                 pause = _FEED_SOON
     if here:
         await asyncio.wait(here)
@@ -118,27 +127,34 @@ async def keep_sweeping(runtime: Runtime) -> None:
 
 def _take(
     runtime: Runtime, waiting: Mapping[str, Collection[str]], capacity: int
-) -> Sequence[UUID]:
-    """Up to `capacity` of what waits, the lanes that matter more first."""
-    taken: list[UUID] = []
+) -> Sequence[store.Ring]:
+    """Up to `capacity` of what waits, the queues that matter more first."""
+    taken: list[store.Ring] = []
     for queue in plan.QUEUES:
         if queue in waiting:
-            due = _share(runtime, queue, waiting[queue], capacity - len(taken))
-            taken += [one.id for one in due]
+            most = {one: runtime.places.room((queue, one)) for one in waiting[queue]}
+            taken += _share(runtime, queue, most, capacity - len(taken))
     return taken
 
 
-def _share(
+def _wanted(
     runtime: Runtime, queue: str, application_ids: Collection[str], room: int
-) -> list[store.Ring]:
-    """Up to `room` of what waits on a queue, an equal share of each application."""
-    if room <= 0:
+) -> dict[str, int]:
+    """How many messages of each application are worth ringing for."""
+    return {one: runtime.places.wanted((queue, one), room) for one in application_ids}
+
+
+def _share(runtime: Runtime, queue: str, most: Mapping[str, int], room: int) -> list[store.Ring]:
+    """Up to `room` of what waits on a queue, an equal share of each application, and no more of
+    one than the `most` it may have."""
+    hungry = [one for one, number in most.items() if number > 0]
+    if room <= 0 or not hungry:
         return []
-    drawn = runtime.rng.sample([*application_ids], min(len(application_ids), room))
+    drawn = runtime.rng.sample(hungry, min(len(hungry), room))
     return store.due(
         runtime.db,
         queue,
-        drawn,
+        {one: most[one] for one in drawn},
         room=room,
         again_after=runtime.settings.ring_again_after,
     )

@@ -95,10 +95,11 @@ class DeliveryPool(LoopPool):
             self.loop.run(forwarding.finish(self.runtime), 5)
         with contextlib.suppress(TimeoutError):
             self.loop.run(dispatch.aclose(self.runtime), 5)
+        rings = len(self.runtime.unanswered)
         try:
-            store.unring(self.runtime.db, self.runtime.unanswered)
+            sweeping.give_back(self.runtime)
         except store.Unavailable:
-            _log.warning("%d rings are left to the sweep", len(self.runtime.unanswered))
+            _log.warning("%d rings are left to the sweep", rings)
         self._present.cancel()
         presence.end(self.runtime)
 
@@ -156,12 +157,12 @@ def celery_app(settings: Settings) -> Celery:
     )
 
     @app.task(name=rings.TASK, shared=False, Strategy="worker.pool:strategy")  # type: ignore[untyped-decorator] # no types in celery
-    async def deliver(message_id: str) -> None:
+    async def deliver(message_id: str, queue: str = "", application_id: str = "") -> None:
         row = UUID(message_id)
         if row == canary.RING:
             app.sendpoint_canary.answer()
         else:
-            await dispatch.deliver(app.sendpoint_runtime, row)
+            await dispatch.deliver(app.sendpoint_runtime, row, (queue, application_id))
 
     return app
 

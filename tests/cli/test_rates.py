@@ -100,7 +100,7 @@ def test_who_waits_is_called_up_by_a_change(prepared, db):
 
 
 def _held(db):
-    rings = store.due(db, "sendpoint.sms", [APP], room=10, again_after=10)
+    rings = store.due(db, "sendpoint.sms", {APP: 10}, room=10, again_after=10)
     claimed = store.claim(db, [one.id for one in rings], lease=60)
     store.finish(
         db,

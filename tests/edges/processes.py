@@ -149,8 +149,8 @@ class Deployment:
         store.upgrade(self.db)
         self.application = self.open("shop")
 
-    def open(self, name):
-        """An application that sends email; its id."""
+    def open(self, name, mailbox=None):
+        """An application that sends email, if need be through another server; its id."""
         application = store.create_application(self.db, name).id
         store.set_channel(
             self.db,
@@ -159,7 +159,7 @@ class Deployment:
             adapter="smtp",
             settings={
                 "host": "127.0.0.1",
-                "port": self.mailbox.port,
+                "port": (mailbox or self.mailbox).port,
                 "security": "none",
                 "from_address": "shop@example.com",
                 "connections": 4,

@@ -43,11 +43,11 @@ def consume(url, queues, count, prefetch):
     return got, reads
 
 
-def test_a_ring_is_a_celery_message_with_one_id_and_nothing_else(doorbell, redis_url):
-    (one,) = ring_for(1)
+def test_a_ring_is_a_celery_message_with_one_id_whose_it_is_and_nothing_else(doorbell, redis_url):
+    one = store.Ring(uuid4(), QUEUE, "shop")
     assert doorbell.ring([one])
     (message,), _ = consume(redis_url, [QUEUE], 1, prefetch=1)
-    assert message.payload == [[one.id.hex], {}, {}]
+    assert message.payload == [[one.id.hex, QUEUE, "shop"], {}, {}]
     assert message.headers["task"] == "sendpoint.deliver"
     assert message.content_type == "application/json"
 

@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 import redis
+from sqlalchemy import func, select
 
 from tests.edges import processes
 from tests.torture import proxy
+from tests.worker import flow
 from worker import limits, plan, store, tasks
+from worker.store import tables
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -33,6 +36,13 @@ def deploy(postgresql_url, redis_url, mailbox, tmp_path):
     yield deploy
     for deployment in deployments:
         deployment.close()
+
+
+def in_flight(db):
+    row = tables.message_result.c
+    with db.reading() as connection:
+        sending = select(func.count()).where(row.state == store.State.SENDING)
+        return connection.execute(sending).scalar()
 
 
 def statuses(results):
@@ -69,6 +79,32 @@ def test_a_message_is_not_behind_anothers_backlog(deploy, mailbox):
     # What was in flight and what had rung, and one window more if the queues were fed just before.
     assert order.index("r9000@example.com") - already <= concurrency + 2 * window
     assert len(store.pending(deployment.db, requests)) > 0, "the others are far from done"
+
+
+@pytest.mark.parametrize("broker", ["up", "away"])
+def test_a_provider_that_does_not_answer_one_delays_nobody_else(
+    deploy, mailbox, redis_server, broker
+):
+    """What of it is in flight stays so for half a minute: before that ends, the other's is out."""
+    deployment = deploy(ring_again_after=2)
+    other = deployment.open("other")
+    worker = deployment.start_worker()
+    worker.said("ready, taking from")
+    if broker == "away":
+        redis_server.crash()
+    with processes.mail_server() as silent:
+        silent.holds = True
+        slow = deployment.open("slow", silent)
+        backlog = deployment.accept(3000, application=slow)
+        flow.until(lambda: in_flight(deployment.db) == deployment.settings.concurrency)
+        for number in range(20):
+            code = deployment.accept(1, start=9000 + number, application=other)
+            deployment.wait(code, seconds=15)
+        assert len(mailbox.by_recipient) == 20
+        assert len(store.pending(deployment.db, backlog)) == 30
+        assert in_flight(deployment.db) == deployment.settings.concurrency
+        worker.kill()
+        silent.holds = False
 
 
 def test_two_workers_keep_to_one_limit(deploy, mailbox):

@@ -235,8 +235,8 @@ MUTANTS = (
         "a ring names the recipient",
         ("I15",),
         intake._save,
-        "store.Ring(one.id, one.queue)",
-        'store.Ring(one.id, f"{one.queue}/{one.address}")',
+        "store.Ring(one.id, one.queue, application_id)",
+        "store.Ring(one.id, one.queue, one.address)",
     ),
     Mutant(
         "a message is taken back long after its lease",

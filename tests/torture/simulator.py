@@ -289,7 +289,7 @@ class Process:
     def hear(self, rings: Sequence[store.Ring]) -> None:
         """Rings arrive."""
         for one in rings:
-            self.loop.create_task(dispatch.deliver(self.runtime, one.id))
+            self.loop.create_task(dispatch.deliver(self.runtime, one.id, one.lane))
         self.loop.turn()
 
     def end(self, site: Site) -> None:
@@ -565,7 +565,7 @@ class Simulation:
             worker = self.rng.choice(ready)
             worker.runtime.draining = True
             self._turn_until_idle(worker)
-            store.unring(worker.runtime.db, worker.runtime.unanswered)
+            sweeping.give_back(worker.runtime)
             self._replace(worker)
 
     def lose_rings(self) -> None:

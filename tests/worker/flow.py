@@ -186,12 +186,18 @@ class Backend:
         ).request_id
 
     def work(self):
-        """Answer every ring, each of them twice: the second must find nothing to do."""
+        """Answer every ring, as many at once as a worker does, and each of them twice: the second
+        must find nothing to do."""
         rung, self.rings.rung = self.rings.rung, []
+        twice = [ring for ring in rung for _ in range(2)]
 
         async def deliver():
-            ids = [ring.id for ring in rung for _ in range(2)]
-            await asyncio.gather(*(dispatch.deliver(self.runtime, one) for one in ids))
+            room = self.runtime.settings.concurrency
+            for start in range(0, len(twice), room):
+                bulk = twice[start : start + room]
+                await asyncio.gather(
+                    *(dispatch.deliver(self.runtime, one.id, one.lane) for one in bulk)
+                )
 
         asyncio.run(deliver())
         return len(rung)

@@ -83,7 +83,7 @@ def test_no_statement_of_a_delivery_walks_the_backlog(db, application):
     some = ids(db, 3 * BATCH)
     with visited(db) as counts:
         assert store.waiting(db, plan.QUEUES) == {"sendpoint.email": [application]}
-        assert len(store.due(db, "sendpoint.email", [application], room=1, again_after=60)) == 1
+        assert len(store.due(db, "sendpoint.email", {application: 1}, room=1, again_after=60)) == 1
         claimed = list(store.claim(db, set(some[:BATCH]), lease=60).values())
         store.claim(db, set(some[BATCH:]), lease=60)
         store.assign(db, [store.Assignment(one.id, one.lease_token, "a") for one in claimed])

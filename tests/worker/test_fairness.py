@@ -2,8 +2,10 @@
 a worker and not in time, so that it is the same on every machine."""
 
 import asyncio
+import contextlib
 
 import pytest
+from sqlalchemy import event
 
 from adapters.contract import Fault, successful, temporary
 from tests.worker.flow import Backend
@@ -24,6 +26,34 @@ class Shop(Backend):
         super().__init__(database_url, window=WINDOW, concurrency=ROOM)
         self.channels.application = None
         self.lanes = rings.Lanes(list(plan.QUEUES))
+        self.loop = asyncio.new_event_loop()
+        self.settled = {}
+        self.answers = {}
+
+    def close(self):
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+        super().close()
+
+    def hang(self):
+        """Have the application's provider answer nothing until `answer`."""
+        self.answers[self.application] = asyncio.Event()
+        self.adapter.by_address.default_factory = lambda: [self._send]
+
+    def answer(self):
+        """Have every provider answer again."""
+        for one in self.answers.values():
+            one.set()
+        self.loop.run_until_complete(asyncio.wait(asyncio.all_tasks(self.loop)))
+
+    async def _send(self, delivery):
+        answers = self.answers.get(delivery.application_id)
+        if answers is not None and not answers.is_set():
+            self.settled[asyncio.current_task()].cancel()
+            await answers.wait()
+        return successful(message_id="m")
 
     def open(self, name):
         """Accept for a new application from now on."""
@@ -38,7 +68,7 @@ class Shop(Backend):
 
     def turn(self):
         """One bulk of rings, and then what a worker does all the time."""
-        self.deliver([one.id for one in self._pop()])
+        self.deliver(self._pop())
         self.clock.move(0.02)
         sweeping.feed(self.runtime)
 
@@ -52,11 +82,20 @@ class Shop(Backend):
                 return found[:most]
         return []
 
-    def deliver(self, ids):
-        async def all_of_them():
-            await asyncio.gather(*(dispatch.deliver(self.runtime, one) for one in ids))
+    def deliver(self, due):
+        """Until each is done, or hangs: then the worker takes others, as its pool does."""
+        for one in due:
+            task = self.loop.create_task(dispatch.deliver(self.runtime, one.id, one.lane))
+            self.settled[task] = self.loop.create_future()
+            task.add_done_callback(self._ended)
+        if due:
+            self.loop.run_until_complete(asyncio.wait(self.settled.values()))
 
-        asyncio.run(all_of_them())
+    def _ended(self, task):
+        self.settled.pop(task).cancel()
+
+    def in_flight(self):
+        return 2 * ROOM - self.runtime.places.left
 
     def before(self, address):
         """How many messages go before one that was just accepted."""
@@ -67,6 +106,20 @@ class Shop(Backend):
                 return sent.index(address)
             self.turn()
         raise AssertionError(f"{address} is not sent after {len(sent)} others")
+
+
+@contextlib.contextmanager
+def writes(db):
+    """The statements of the block that change rows."""
+    written = []
+
+    def statement(_connection, _cursor, sql, *_):
+        if "UPDATE message_result" in sql:
+            written.append(sql)
+
+    event.listen(db.engine, "before_cursor_execute", statement)
+    yield written
+    event.remove(db.engine, "before_cursor_execute", statement)
 
 
 @pytest.fixture
@@ -165,3 +218,35 @@ def test_a_provider_that_fails_for_one_holds_up_nobody(shop):
     shop.open("other")
     shop.accept("+15550100", channel="SMS", MessageConfiguration=SMS)
     assert shop.before("+15550100") <= WINDOW + ROOM
+
+
+def test_a_provider_that_hangs_for_one_delays_nobody(shop):
+    """Only its own, whatever waits of it: and the database is not asked for those again and again.
+    Each of the others has places, too, if theirs hang as well; and all go when they answer."""
+    shop.hang()
+    shop.fill(1000, channel="SMS", MessageConfiguration=SMS)
+    for _ in range(2 * WINDOW):
+        shop.turn()
+    assert shop.in_flight() == ROOM, "one alone may have as many as ever"
+    shop.open("other")
+    for number in range(20):
+        shop.accept(f"+1555010{number:02}", channel="SMS", MessageConfiguration=SMS)
+        assert shop.before(f"+1555010{number:02}") == 0
+    with writes(shop.runtime.db) as written:
+        for _ in range(50):
+            shop.turn()
+    assert not written, "nothing of it is rung for, nor claimed, while it has no room"
+    shop.open("another")
+    shop.hang()
+    shop.fill(1000, channel="SMS", MessageConfiguration=SMS)
+    for _ in range(WINDOW):
+        shop.turn()
+    assert shop.in_flight() == ROOM + (2 * ROOM - ROOM) // 2
+    shop.open("third")
+    shop.accept("+15550200", channel="SMS", MessageConfiguration=SMS)
+    assert shop.before("+15550200") == 0
+    shop.answer()
+    for _ in range(2000 // ROOM * 4):
+        shop.turn()
+    assert shop.rows_open() == 0
+    assert len(shop.adapter.sent) == 2021

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -70,7 +71,7 @@ def save(db, application, *addresses, channel="EMAIL", ttl=3600):
 
 
 def due(db, application, each, queue=EMAIL):
-    return store.due(db, queue, [application], room=each, again_after=10)
+    return store.due(db, queue, {application: each}, room=each, again_after=10)
 
 
 def only(db, application, request_id):
@@ -163,7 +164,7 @@ def test_a_retry_is_due_after_its_delay_and_not_before(db, application, clock):
     assert store.claim(db, [one], lease=60) == {}
     assert due(db, application, 10) == []
     clock.move(0.2)
-    assert due(db, application, 10) == [store.Ring(one, EMAIL)]
+    assert due(db, application, 10) == [store.Ring(one, EMAIL, application)]
     second = store.claim(db, [one], lease=60)[one]
     assert (second.attempt, second.lease_token) == (2, 2)
     (attempt,) = attempts(db)
@@ -274,11 +275,23 @@ def test_applications_are_rung_for_in_turn(db, application, clock):
     clock.move(10)
     assert store.waiting(db, [EMAIL, "sendpoint.push"]) == {EMAIL: sorted([application, other])}
     assert store.waiting(db, ["sendpoint.push"]) == {}
-    rung = [ring.id for ring in store.due(db, EMAIL, [other, application], room=6, again_after=10)]
+    most = {other: 6, application: 6}
+    rung = [ring.id for ring in store.due(db, EMAIL, most, room=6, again_after=10)]
     assert set(rung[0:4:2]) == set(few), "every second one is the other's while it has any"
     assert len(rung) == 6, "what it leaves of its share is the first one's"
     assert set(rung) < {*bulk, *few}
     assert store.waiting(db, [EMAIL]) == {EMAIL: [application]}
+
+
+def test_no_more_is_rung_for_of_an_application_than_it_may_have(db, application, clock):
+    other = store.create_application(db, "other").id
+    for one in (application, other):
+        save(db, one, *"abcdefgh")
+    clock.move(11)
+    rung = store.due(db, EMAIL, {application: 3, other: 100}, room=10, again_after=10)
+    assert Counter(one.application_id for one in rung) == {application: 3, other: 7}
+    rung = store.due(db, EMAIL, {application: 1}, room=10, again_after=10)
+    assert [one.lane for one in rung] == [(EMAIL, application)]
 
 
 def test_what_waits_is_found_by_hopping_over_the_index(db, application):

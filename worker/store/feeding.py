@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,10 +17,16 @@ from worker.store.tables import WAITING, State, message_result
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A row that is due, and the queue to ring."""
+    """A row that is due, the queue to ring, and whose it is."""
 
     id: UUID
     queue: str
+    application_id: str = ""
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """What it takes its place in a worker from."""
+        return self.queue, self.application_id
 
 
 def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
@@ -40,25 +46,27 @@ def waiting(db: Database, queues: Collection[str]) -> dict[str, list[str]]:
 
 
 def due(
-    db: Database, queue: str, application_ids: Collection[str], *, room: int, again_after: float
+    db: Database, queue: str, most: Mapping[str, int], *, room: int, again_after: float
 ) -> list[Ring]:
     """Up to `room` rows that wait for a ring on `queue`, oldest first, the applications in turn: an
-    equal share of each, and what one leaves of its share is the others'. They are not offered
-    again for `again_after` seconds."""
-    shares: dict[str, list[Ring]] = {one: [] for one in application_ids}
+    equal share of each, up to the `most` it may have, and what one leaves of its share is the
+    others'. They are not offered again for `again_after` seconds."""
+    shares: dict[str, list[Ring]] = {one: [] for one in most}
     asked = {"of_queue": queue, "again_after": again_after}
     with db.alone() as connection:
         hungry = list(shares)
         while hungry and (each := room // len(hungry)):
             still = []
             for application_id in hungry:
+                share = shares[application_id]
+                wanted = min(each, most[application_id] - len(share))
                 found = connection.execute(
-                    db.statement(_due), asked | {"of_application": application_id, "each": each}
+                    db.statement(_due), asked | {"of_application": application_id, "each": wanted}
                 )
                 ids = found.scalars().all()
-                shares[application_id] += [Ring(one, queue) for one in ids]
+                share += [Ring(one, queue, application_id) for one in ids]
                 room -= len(ids)
-                if len(ids) == each:
+                if len(ids) == wanted and len(share) < most[application_id]:
                     still.append(application_id)
             hungry = still
     turns = itertools.zip_longest(*shares.values())
