@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks import messages, running, sinks, surroundings
+from adapters import http2_frames as frames
+from benchmarks import messages, running, surroundings
 from benchmarks.contenders import CHANNELS
 from benchmarks.gauge import Gauge
 from benchmarks.surroundings import IN_FLIGHT, MAIL_CONNECTIONS
@@ -29,8 +30,6 @@ from benchmarks.surroundings import IN_FLIGHT, MAIL_CONNECTIONS
 NAME = "providers"
 
 _STREAMS = IN_FLIGHT // 2  # of each of two connections
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_WINDOW = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,24 @@ class Apns(asyncio.Protocol):
     """The same push again and again, on as many streams as are in flight."""
 
     def __init__(self) -> None:
-        names = {b"apns-id": str(uuid.uuid4()).encode(), b"apns-topic": b"com.example.app"}
-        path = f"/3/device/{messages.device_token(1)}".encode()
-        fields = [b"\x04" + bytes([len(path)]) + path]
-        fields += [b"\x00" + _sized(name) + _sized(value) for name, value in names.items()]
-        self._headers = b"\x83\x87" + b"".join(fields)  # POST, https, and no table is changed
+        path = f"/3/device/{messages.device_token(1)}"
+        self._headers = frames.block(
+            [
+                (b":method", b"POST"),
+                (b":scheme", b"https"),
+                (b":path", path.encode()),
+                (b"apns-id", str(uuid.uuid4()).encode()),
+                (b"apns-topic", b"com.example.app"),
+            ]
+        )
         self._body = json.dumps(messages.APNS.payload).encode()
         self._stream = -1
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        settings = sinks.frame(sinks.SETTINGS, 0, 0, b"")
-        transport.write(_PREFACE + settings + b"".join(self._push() for _ in range(_STREAMS)))
+        settings = frames.frame(frames.SETTINGS, 0, 0)
+        transport.write(frames.PREFACE + settings + b"".join(self._push() for _ in range(_STREAMS)))
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data
@@ -112,23 +116,19 @@ class Apns(asyncio.Protocol):
             if len(buffer) < end:
                 break
             kind, flags = buffer[at + 3], buffer[at + 4]
-            if kind == sinks.HEADERS:
+            if kind == frames.HEADERS:
                 out.append(self._push())
-            elif kind == sinks.SETTINGS and not flags:
-                out.append(sinks.frame(sinks.SETTINGS, sinks.ACK, 0, b""))
+            elif kind == frames.SETTINGS and not flags:
+                out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
             at = end
         self._buffer = buffer[at:]
         self._transport.write(b"".join(out))
 
     def _push(self) -> bytes:
         self._stream += 2
-        return sinks.frame(sinks.HEADERS, 4, self._stream, self._headers) + sinks.frame(
-            sinks.DATA, sinks.END_STREAM, self._stream, self._body
+        return frames.frame(frames.HEADERS, 4, self._stream, self._headers) + frames.frame(
+            frames.DATA, frames.END_STREAM, self._stream, self._body
         )
-
-
-def _sized(text: bytes) -> bytes:
-    return bytes([len(text)]) + text
 
 
 def _request(url: str, body: bytes) -> bytes:
@@ -143,14 +143,14 @@ def _request(url: str, body: bytes) -> bytes:
 
 def _requests(settings: dict[str, dict[str, Any]]) -> dict[str, bytes]:
     """What is sent on the channels over HTTP/1.1."""
-    firebase, account = settings["GCM"]["base_url"], settings["SMS"]["account_sid"]
+    plain, account = settings["SMS"]["base_url"], settings["SMS"]["account_sid"]
     push = json.dumps({"message": messages.FCM.message | {"token": "token-1"}})
     sms = f"To=%2B14252000001&From=%2B15550100100&Body={messages.SMS.body}"
     custom = json.dumps({"Address": "token-1", **messages.CUSTOM.data})
     return {
-        "GCM": _request(f"{firebase}/v1/projects/sink-project/messages:send", push.encode()),
+        "GCM": _request(f"{plain}/v1/projects/sink-project/messages:send", push.encode()),
         "SMS": _request(
-            f"{settings['SMS']['base_url']}/2010-04-01/Accounts/{account}/Messages.json",
+            f"{plain}/2010-04-01/Accounts/{account}/Messages.json",
             sms.encode(),
         ),
         "CUSTOM": _request(settings["CUSTOM"]["url"], custom.encode()),
@@ -171,7 +171,7 @@ async def _fire(settings: dict[str, dict[str, Any]], channel: str, seconds: floa
     else:
         request = _requests(settings)[channel]
         connections = IN_FLIGHT
-        port = urlsplit(settings["GCM"]["base_url"]).port or 0
+        port = urlsplit(settings["SMS"]["base_url"]).port or 0
 
         def make() -> asyncio.Protocol:
             return Http(request)

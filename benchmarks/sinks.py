@@ -14,7 +14,7 @@ import asyncio
 import json
 import re
 import secrets
-import struct
+import ssl
 import sys
 import tempfile
 import time
@@ -28,6 +28,7 @@ import uvloop
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from adapters import http2_frames as frames
 from adapters.doubles import apns_tls
 
 _counts: Counter[str] = Counter()
@@ -55,7 +56,7 @@ class Http(asyncio.Protocol):
             body = self._buffer[end + 4 : end + 4 + length]
             path = self._buffer[: self._buffer.find(b" HTTP/")].split(b" ", 1)[1]
             self._buffer = self._buffer[end + 4 + length :]
-            self._transport.write(_answer(path, body))
+            self._transport.write(_http(*_answer(path, body)))
             if b"\r\nconnection: close" in head:
                 self._transport.close()
 
@@ -63,20 +64,21 @@ class Http(asyncio.Protocol):
 _FCM_TOKEN = re.compile(rb'"token":\s*"([^"]*)"')
 
 
-def _answer(path: bytes, body: bytes) -> bytes:
+def _answer(path: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Status and content."""
     if path.endswith(b"/messages:send"):
         _counts["GCM"] += 1
         if found := _FCM_TOKEN.search(body):
             _arrivals.append((found[1].decode(), time.monotonic()))
-        return _http(b'{"name":"projects/sink/messages/%d"}' % _counts["GCM"])
+        return b"200 OK", b'{"name":"projects/sink/messages/%d"}' % _counts["GCM"]
     if path.endswith(b"/token"):
-        return _http(_TOKEN)
+        return b"200 OK", _TOKEN
     for channel, (part, status, answer) in _ROUTES.items():
         if part in path:
             _counts[channel] += 1
-            return _http(answer % _counts[channel], status)
+            return status, answer % _counts[channel]
     _counts["CUSTOM"] += 1
-    return _http(b"ok")
+    return b"200 OK", b"ok"
 
 
 _TWILIO = (
@@ -98,7 +100,7 @@ _ROUTES = {
 }
 
 
-def _http(body: bytes, status: bytes = b"200 OK") -> bytes:
+def _http(status: bytes, body: bytes) -> bytes:
     return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
         status,
         len(body),
@@ -106,24 +108,23 @@ def _http(body: bytes, status: bytes = b"200 OK") -> bytes:
     )
 
 
-DATA, HEADERS, SETTINGS, _PING, _WINDOW_UPDATE = 0, 1, 4, 6, 8
-ACK = END_STREAM = 1
-_PREFACE = 24
 _CREDIT = 16_384
 
 
-class Apns(asyncio.Protocol):
-    """HTTP/2 of clients that send each request's headers in one frame and no trailers. Each is
-    answered 200 with its own apns-id, which aioapns wants to have back."""
+class Http2(asyncio.Protocol):
+    """HTTP/2 of clients that send each request's headers in one frame and no trailers. A push to
+    Apple is answered 200 with its own apns-id, which aioapns wants to have back."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._buffer = b""
-        self._preface = _PREFACE
+        self._preface = len(frames.PREFACE)
         self._received = 0
-        self._ids: dict[int, bytes] = {}
-        self._decoder = hpack.Decoder()
-        transport.write(frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 1000)))
+        self._requests: dict[int, dict[bytes, bytes]] = {}
+        self._bodies: dict[int, bytes] = {}
+        self._decoder: hpack.Decoder | None = None
+        said = frames.settings([(frames.MAX_CONCURRENT_STREAMS, 1000)])
+        transport.write(frames.frame(frames.SETTINGS, 0, 0, said))
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer + data
@@ -139,33 +140,56 @@ class Apns(asyncio.Protocol):
             at += 9 + length
         self._buffer = buffer[at:]
         if self._received >= _CREDIT:
-            out.append(frame(_WINDOW_UPDATE, 0, 0, struct.pack(">I", self._received)))
+            credit = self._received.to_bytes(4, "big")
+            out.append(frames.frame(frames.WINDOW_UPDATE, 0, 0, credit))
             self._received = 0
         self._transport.write(b"".join(out))
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-        if kind == DATA:
+        if kind == frames.DATA:
             self._received += len(payload)
-        elif kind == HEADERS:
-            payload = payload[5:] if flags & 0x20 else payload  # less the priority
-            for name, value, *_ in self._decoder.decode(payload, raw=True):
-                if name == b"apns-id":
-                    self._ids[stream] = bytes(value)
-        elif kind == SETTINGS and not flags & ACK:
-            return frame(SETTINGS, ACK, 0, b"")
-        elif kind == _PING and not flags & ACK:
-            return frame(_PING, ACK, 0, payload)
-        if kind in {DATA, HEADERS} and flags & END_STREAM:
-            _counts["APNS"] += 1
-            name = self._ids.pop(stream, b"")
-            # ":status: 200" of HPACK's own table, then a literal that changes no table.
-            block = b"\x88\x00\x07apns-id" + bytes([len(name)]) + name
-            return frame(HEADERS, 4 | END_STREAM, stream, block)
+            self._bodies[stream] = self._bodies.get(stream, b"") + payload
+        elif kind == frames.HEADERS:
+            self._requests[stream] = self._fields(frames.unpadded(flags, payload))
+        elif kind == frames.SETTINGS and not flags & frames.ACK:
+            return frames.frame(frames.SETTINGS, frames.ACK, 0)
+        elif kind == frames.PING and not flags & frames.ACK:
+            return frames.frame(frames.PING, frames.ACK, 0, payload)
+        if kind in {frames.DATA, frames.HEADERS} and flags & frames.END_STREAM:
+            return self._answer(stream)
         return b""
 
+    def _fields(self, block: bytes) -> dict[bytes, bytes]:
+        fields = frames.read_block(block) if self._decoder is None else None
+        if fields is None:  # the client has a table
+            self._decoder = self._decoder or hpack.Decoder()
+            decoded = self._decoder.decode(block, raw=True)
+            fields = {bytes(each[0]): bytes(each[1]) for each in decoded}
+        return fields
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+    def _answer(self, stream: int) -> bytes:
+        fields, body = self._requests.pop(stream), self._bodies.pop(stream, b"")
+        path = fields[b":path"]
+        if path.startswith(b"/3/device/"):
+            _counts["APNS"] += 1
+            block = b"\x88" + frames.field(b"apns-id", fields.get(b"apns-id", b""))
+            last = frames.END_HEADERS | frames.END_STREAM
+            return frames.frame(frames.HEADERS, last, stream, block)
+        status, content = _answer(path, body)
+        block = frames.block([(b":status", status[:3]), (b"content-type", b"application/json")])
+        return frames.frame(frames.HEADERS, frames.END_HEADERS, stream, block) + frames.frame(
+            frames.DATA, frames.END_STREAM, stream, content
+        )
+
+
+class Tls(asyncio.Protocol):
+    """What the client wants of the two."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+        chosen = Http2() if tls.selected_alpn_protocol() == "h2" else Http()
+        transport.set_protocol(chosen)
+        chosen.connection_made(transport)
 
 
 _REPLIES = {
@@ -207,9 +231,9 @@ class Smtp(asyncio.Protocol):
             end = b"\r\n.\r\n" if self._content else b"\r\n"
 
 
-def _settings(http: int, mail: int, apple: int, ca_file: Path) -> dict[str, dict[str, Any]]:
+def _settings(http: int, mail: int, tls: int, ca_file: Path) -> dict[str, dict[str, Any]]:
     """How each channel's adapter reaches its sink, with credentials made up."""
-    url = f"http://127.0.0.1:{http}"
+    url, google = f"http://127.0.0.1:{http}", f"https://127.0.0.1:{tls}"
     twilio = {
         "account_sid": _ACCOUNT,
         "auth_token": secrets.token_hex(16),
@@ -222,17 +246,17 @@ def _settings(http: int, mail: int, apple: int, ca_file: Path) -> dict[str, dict
         "private_key_id": "sink",
         "private_key": _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048)),
         "client_email": "sendpoint@sink.iam.gserviceaccount.com",
-        "token_uri": f"{url}/token",
+        "token_uri": f"{google}/token",
     }
     return {
-        "GCM": {"service_account": account, "base_url": url},
+        "GCM": {"service_account": account, "base_url": google},
         "APNS": {
             "bundle_id": "com.example.app",
             "token_key": _pem(ec.generate_private_key(ec.SECP256R1())),
             "token_key_id": "SINK000KEY",
             "team_id": "SINK00TEAM",
             "host": "127.0.0.1",
-            "port": apple,
+            "port": tls,
             "ca_file": str(ca_file),
         },
         "EMAIL": {
@@ -265,8 +289,10 @@ async def _serve(folder: Path) -> None:
     authority = apns_tls.Authority(folder)
     http = await _listen(Http)
     mail = await _listen(Smtp)
-    apple = await _listen(Apns, ssl=authority.server_context(ask_for_certificate=False))
-    print(json.dumps(_settings(http, mail, apple, authority.ca_file)), flush=True)
+    context = authority.server_context(ask_for_certificate=False)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    tls = await _listen(Tls, ssl=context)
+    print(json.dumps(_settings(http, mail, tls, authority.ca_file)), flush=True)
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line.strip() == "arrivals":

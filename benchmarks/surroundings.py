@@ -62,6 +62,9 @@ class Sinks:
         for name in ("GCM", "ADM", "BAIDU", "SMS", "VOICE", "CUSTOM"):
             self.settings[name]["connections"] = IN_FLIGHT
         self.settings["EMAIL"]["connections"] = MAIL_CONNECTIONS
+        # Everybody's clients, in whatever process and language, are to trust who plays Firebase.
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+            os.environ[name] = self.settings["APNS"]["ca_file"]
 
     def counts(self) -> Mapping[str, int]:
         """How many messages each channel has taken."""
