@@ -34,6 +34,7 @@ from worker import (
 from worker.rings import Rings
 from worker.settings import Settings
 from worker.throttle import Ask, Limiter, Turn, limiter
+from worker.watch import Watch
 
 _log = logging.getLogger(__name__)
 _FRESH = 3.0  # seconds for which an event stream that was read is not read again
@@ -83,6 +84,7 @@ class Runtime:
         self.sent_codes = batch.Batch(self._erase_codes, self.executor)
         self.limits = batch.Batch(self._limits, self.executor)
         self.turns = batch.Batch(self._turns, self._counting)
+        self.watch = Watch()
         self.name = uuid4().hex
         self.sink = sinks.build(self.settings.events, self.settings.events_secret)
         self._streams = batch.Batch(self._read_streams, self.executor)
