@@ -16,6 +16,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -31,10 +32,12 @@ _log = logging.getLogger(__name__)
 _positional = msgspec.json.Decoder(tuple[list[str], dict[str, Any], Any]).decode
 
 Function = Callable[..., Awaitable[None]]
+Calls = Sequence[Sequence[str]]
 
 
 def strategy(task: Any, app: object, consumer: Any) -> Callable[..., None]:  # noqa: ARG001 - Celery's signature
     """What Celery's consumer does with a message of `task`, a coroutine function that takes texts.
+    A message with `calls` has the arguments of that many, and is acknowledged as many times.
 
     Celery's own strategy makes a Request of it, with arguments decoded twice, signals and states
     for features that a ring has no use for. That is more than the delivery costs us.
@@ -42,13 +45,28 @@ def strategy(task: Any, app: object, consumer: Any) -> Callable[..., None]:  # n
     pool: LoopPool = consumer.pool
 
     def on_message(message: Any, *_: object) -> None:
-        try:
-            arguments, _named, _options = _positional(message.body)
-        except msgspec.MsgspecError as error:
-            raise InvalidTaskError("not a ring") from error
-        pool.take(task.run, arguments, message, consumer)
+        calls: Calls = getattr(message, "calls", ())
+        if not calls:
+            try:
+                arguments, _named, _options = _positional(message.body)
+            except msgspec.MsgspecError as error:
+                raise InvalidTaskError("not a ring") from error
+            calls = [arguments]
+        pool.take(Bulk(task.run, calls, message, consumer))
 
     return on_message
+
+
+@dataclass(slots=True, eq=False)
+class Bulk:
+    """Calls of a coroutine function that came as one message. The consumer acknowledges it once for
+    each, and `unended` times are still to come."""
+
+    run: Function
+    calls: Calls
+    message: Any
+    consumer: Any
+    unended: int = 0
 
 
 class LoopPool(BasePool):
@@ -56,20 +74,19 @@ class LoopPool(BasePool):
 
     def on_start(self) -> None:
         self.loop = Loop()
-        self._arrived: deque[tuple[Function, Sequence[str], Any, Any]] = deque()
+        self._arrived: deque[Bulk] = deque()
         self._ended: dict[Any, list[Any]] = {}
-        # The messages of the tasks that run, with their consumers: those of now, those of before.
-        self._young: dict[Any, Any] = {}
-        self._old: dict[Any, Any] = {}
+        # What runs, and some of what has ended: that of now, that of before.
+        self._young: list[Bulk] = []
+        self._old: list[Bulk] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._waking = False
         self._returning = False
         self.loop.asyncio.call_soon_threadsafe(self._let_go)
 
-    def take(self, run: Function, arguments: Sequence[str], message: Any, consumer: Any) -> None:
-        """Run a coroutine function with these arguments, and let the consumer acknowledge the
-        message at its end. Returns at once."""
-        self._arrived.append((run, arguments, message, consumer))
+    def take(self, bulk: Bulk) -> None:
+        """Run a bulk's calls, and let its consumer acknowledge each at its end. Returns at once."""
+        self._arrived.append(bulk)
         if not self._waking:
             self._waking = True
             self.loop.asyncio.call_soon_threadsafe(self._begin)
@@ -90,34 +107,34 @@ class LoopPool(BasePool):
     def _begin(self) -> None:
         self._waking = False
         while self._arrived:
-            task = self.loop.asyncio.create_task(self._run(*self._arrived.popleft()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            bulk = self._arrived.popleft()
+            bulk.unended = len(bulk.calls)
+            self._young.append(bulk)
+            for arguments in bulk.calls:
+                task = self.loop.asyncio.create_task(self._run(bulk, arguments))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _run(
-        self, run: Function, arguments: Sequence[str], message: Any, consumer: Any
-    ) -> None:
-        running = self._young
-        running[message] = consumer
+    async def _run(self, bulk: Bulk, arguments: Sequence[str]) -> None:
         try:
-            await run(*arguments)
+            await bulk.run(*arguments)
         except Exception:  # noqa: BLE001 - one message's trouble; the loop goes on
             _log.exception("A task failed")
-        if running.pop(message, None) is not None:
-            self._end(message, consumer)
+        if bulk.unended:
+            self._end(bulk, 1)
 
-    def _end(self, message: Any, consumer: Any) -> None:
-        self._ended.setdefault(consumer, []).append(message)
+    def _end(self, bulk: Bulk, count: int) -> None:
+        bulk.unended -= count
+        self._ended.setdefault(bulk.consumer, []).extend([bulk.message] * count)
         if not self._returning:
             self._returning = True
             self.loop.asyncio.call_later(_RETURN_EVERY, self._return)
 
     def _let_go(self) -> None:
         """Acknowledge what has run since the time before last, again and again."""
-        for message, consumer in self._old.items():
-            self._end(message, consumer)
-        self._old.clear()
-        self._old, self._young = self._young, {}
+        for bulk in self._old:
+            self._end(bulk, bulk.unended)
+        self._old, self._young = self._young, []
         self.loop.asyncio.call_later(_LONG, self._let_go)
 
     def _return(self) -> None:

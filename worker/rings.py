@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty
 from typing import Any
@@ -37,14 +37,50 @@ _log = logging.getLogger(__name__)
 _QUIET = 1.0  # seconds without trying again after the broker did not answer
 _LATELY = 0.02  # seconds for which a queue that was full is taken to be
 _sequence = itertools.count()
+_tags = itertools.count()
 _origin = f"{os.getpid()}@{socket.gethostname()}"
 
 
+class _Together(dict[str, Any]):
+    """Rings as one message of kombu's. `calls` are the arguments of each."""
+
+    def __init__(self, calls: Sequence[Sequence[str]]) -> None:
+        super().__init__(headers={"task": TASK}, properties={"delivery_tag": next(_tags)})
+        self.calls = calls
+
+
+class _Popped(virtual.Message):
+    """What was popped: any message, or rings together, so that what kombu and Celery do for a
+    message they do once. Those take as much of the prefetch's room as there are, and each
+    acknowledgement gives back the room of one."""
+
+    def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
+        super().__init__(payload, channel, **kwargs)
+        self.calls = payload.calls if isinstance(payload, _Together) else ()
+        self.tags = [self.delivery_tag, *itertools.islice(_tags, max(0, len(self.calls) - 1))]
+
+    def ack(self, multiple: bool = False) -> None:
+        if len(self.tags) > 1:
+            self.channel.basic_ack(self.tags.pop())
+        else:
+            super().ack(multiple)
+
+    def reject(self, requeue: bool = False) -> None:
+        while len(self.tags) > 1:
+            self.channel.basic_reject(self.tags.pop())
+        super().reject(requeue)
+
+
 class _Qos(virtual.QoS):
-    """Unacknowledged rings live in memory only. Without this, kombu writes them to a temporary
-    file when the broker is gone at shutdown."""
+    """What is in flight, by tags. Unacknowledged rings live in memory only: without this, kombu
+    writes them to a temporary file when the broker is gone at shutdown."""
 
     restore_at_shutdown = False
+
+    def append(self, message: Any, delivery_tag: Any) -> None:
+        super().append(message, delivery_tag)
+        for tag in message.tags[1:]:
+            self._quick_append(tag, message)
 
 
 class Lanes(scheduling.round_robin_cycle):
@@ -64,6 +100,7 @@ class _BulkPop:
     """
 
     bulk = 200
+    Message = _Popped
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)  # which sets QoS when ack_emulation is off
@@ -85,14 +122,9 @@ class _BulkPop:
             self._flush_brpop_reauth()
         queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
         self._queue_cycle.rotate(queue)
-        for ring in rings:
-            try:
-                message = msgspec.json.decode(ring)
-            except msgspec.DecodeError:
-                _log.error(
-                    "What was in queue %s is no ring", queue
-                )  # and must not take others along
-                continue
+        # What nobody listens to any more kombu gives back.
+        listening = queue in self.connection._callbacks  # noqa: SLF001 - as kombu does
+        for message in _together(rings) if listening else _each(rings):
             self.connection._deliver(message, queue)  # noqa: SLF001 - as kombu does
         return True
 
@@ -106,6 +138,52 @@ class _BulkPop:
         connection.send_command("RPOP", key, count)
         popped: Sequence[bytes] | None = self.client.parse_response(connection, "RPOP")
         return popped or ()
+
+
+class _Headers(msgspec.Struct):
+    task: str = ""
+
+
+class _Heard(msgspec.Struct):
+    """What is read of a ring."""
+
+    headers: _Headers
+    body: bytes  # in base64
+
+
+_heard = msgspec.json.Decoder(_Heard).decode
+_arguments = msgspec.json.Decoder(tuple[list[str], dict[str, Any], Any]).decode
+
+
+def _together(popped: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    """The messages of kombu's that were popped, with all rings as one."""
+    calls = []
+    for one in popped:
+        arguments = _rung(one)
+        if arguments is None:
+            yield from _each([one])
+        else:
+            calls.append(arguments)
+    if calls:
+        yield _Together(calls)
+
+
+def _rung(popped: bytes) -> Sequence[str] | None:
+    """What a ring says; None if it is something else."""
+    try:
+        heard = _heard(popped)
+        return _arguments(heard.body)[0] if heard.headers.task == TASK else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _each(popped: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    """The messages of kombu's that were popped, as they are."""
+    for one in popped:
+        try:
+            yield msgspec.json.decode(one)
+        except msgspec.DecodeError:  # which must not take others along
+            _log.error("What was popped is no ring")
 
 
 class RedisChannel(_BulkPop, redis.Channel):

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import kombu
 import pytest
@@ -26,8 +26,8 @@ def ring_for(count):
 
 
 def consume(url, queues, count, prefetch):
-    """The rings that a consumer with so much room gets before it acknowledges anything."""
-    got = []
+    """The ids that a consumer with so much room hears before it acknowledges anything."""
+    got, ids = [], []
     connection = kombu.Connection(
         url, transport=rings.transport(url), transport_options=rings.transport_options(url)
     )
@@ -37,19 +37,25 @@ def consume(url, queues, count, prefetch):
             channel, [kombu.Queue(one) for one in queues], on_message=got.append, accept=["json"]
         )
         with consumer:
-            while len(got) < count:
+            while len(ids) < count:
                 connection.drain_events(timeout=5)
-        reads = connection.transport.cycle if hasattr(connection.transport, "cycle") else None
-    return got, reads
+                ids = [UUID(arguments[0]) for message in got for arguments in calls(message)]
+    return ids
+
+
+def calls(message):
+    return getattr(message, "calls", ()) or [message.payload[0]]
 
 
 def test_a_ring_is_a_celery_message_with_one_id_whose_it_is_and_nothing_else(doorbell, redis_url):
     one = store.Ring(uuid4(), QUEUE, "shop")
     assert doorbell.ring([one])
-    (message,), _ = consume(redis_url, [QUEUE], 1, prefetch=1)
-    assert message.payload == [[one.id.hex, QUEUE, "shop"], {}, {}]
-    assert message.headers["task"] == "sendpoint.deliver"
-    assert message.content_type == "application/json"
+    with redis.Redis.from_url(redis_url) as client:
+        message = json.loads(client.lindex(QUEUE, 0))
+    assert json.loads(base64.b64decode(message["body"])) == [[one.id.hex, QUEUE, "shop"], {}, {}]
+    assert message["headers"]["task"] == "sendpoint.deliver"
+    assert message["content-type"] == "application/json"
+    assert consume(redis_url, [QUEUE], 1, prefetch=1) == [one.id]
 
 
 def test_a_ring_made_by_hand_is_the_one_that_kombu_makes(doorbell, redis_url):
@@ -71,7 +77,7 @@ def test_rings_are_counted_and_popped_within_the_room_there_is(doorbell, redis_u
     assert doorbell.waiting(QUEUE) == 0
     doorbell.ring(ring_for(100))
     assert doorbell.waiting(QUEUE) == 100
-    got, _ = consume(redis_url, [QUEUE], 30, prefetch=30)
+    got = consume(redis_url, [QUEUE], 30, prefetch=30)
     assert len(got) == 30
     assert doorbell.waiting(QUEUE) == 70, "nothing was popped beyond the prefetch"
 
@@ -80,11 +86,80 @@ def test_rings_are_popped_in_bulk(doorbell, redis_url):
     doorbell.ring(ring_for(150))
     with redis.Redis.from_url(redis_url) as client:
         client.config_resetstat()
-        got, _ = consume(redis_url, [QUEUE], 150, prefetch=200)
+        got = consume(redis_url, [QUEUE], 150, prefetch=200)
         calls = client.info("commandstats")
     assert len(got) == 150
     assert calls["cmdstat_rpop"]["calls"] <= 2
     assert calls["cmdstat_brpop"]["calls"] <= 2
+
+
+@pytest.fixture
+def hearing(redis_url):
+    """A consumer with room for 10, as a Celery worker has it, and what it was given."""
+    got = []
+    connection = kombu.Connection(
+        redis_url,
+        transport=rings.transport(redis_url),
+        transport_options=rings.transport_options(redis_url),
+    )
+    with connection, connection.channel() as channel:
+        channel.basic_qos(0, 10, False)
+        consumer = kombu.Consumer(channel, [kombu.Queue(QUEUE)], on_message=got.append)
+        with consumer:
+            yield connection, channel, got
+
+
+def test_rings_of_a_bulk_are_acknowledged_one_by_one(doorbell, hearing):
+    connection, channel, got = hearing
+    doorbell.ring(ring_for(13))
+    connection.drain_events(timeout=5)
+    (bulk,) = got
+    assert channel.qos.can_consume_max_estimate() == 0
+    for room in range(1, 4):
+        bulk.ack()
+        assert channel.qos.can_consume_max_estimate() == room
+    connection.drain_events(timeout=5)
+    assert [len(one.calls) for one in got] == [10, 3]
+    for message in (bulk,) * 7 + (got[1],) * 3:
+        message.ack_log_error(None, ())
+    assert channel.qos.can_consume_max_estimate() == 10
+    with pytest.raises(bulk.MessageStateError):
+        bulk.ack()
+
+
+def test_what_is_no_ring_takes_no_others_along(doorbell, hearing, redis_url, caplog):
+    connection, channel, got = hearing
+    first, last = ring_for(2)
+    doorbell.ring([first])
+    with redis.Redis.from_url(redis_url) as client:
+        other = json.loads(client.lindex(QUEUE, 0))
+        other["headers"]["task"] = "somebody.else"
+        broken = other | {"headers": {"task": rings.TASK}}
+        broken["body"] = base64.b64encode(b'[["not", 3], {}, {}]').decode()
+        client.lpush(QUEUE, json.dumps(other), b"{", json.dumps(broken))
+    doorbell.ring([last])
+    while len(got) < 3:
+        connection.drain_events(timeout=5)
+    assert [message.payload[0] for message in got[:2]] == [[first.id.hex, QUEUE, ""], ["not", 3]]
+    assert [one[0] for one in got[2].calls] == [first.id.hex, last.id.hex]
+    assert "no ring" in caplog.text
+    for message in got:
+        message.reject()
+    assert channel.qos.can_consume_max_estimate() == 10
+
+
+def test_rings_that_nobody_listens_to_any_more_go_back(doorbell, hearing):
+    connection, channel, got = hearing
+    doorbell.ring(wanted := ring_for(4))
+    listening = connection.transport._callbacks.pop(QUEUE)
+    connection.drain_events(timeout=5)
+    assert got == []
+    assert doorbell.waiting(QUEUE) == 4
+    assert channel.qos.can_consume_max_estimate() == 10
+    connection.transport._callbacks[QUEUE] = listening
+    connection.drain_events(timeout=5)
+    assert {one[0] for one in got[0].calls} == {one.id.hex for one in wanted}
+    assert channel.qos.can_consume_max_estimate() == 6
 
 
 def test_promotional_rings_wait_until_nothing_else_does(doorbell, redis_url):
@@ -92,9 +167,8 @@ def test_promotional_rings_wait_until_nothing_else_does(doorbell, redis_url):
     urgent = [store.Ring(uuid4(), "sendpoint.sms") for _ in range(5)]
     doorbell.ring(promotional)
     doorbell.ring(urgent)
-    got, _ = consume(redis_url, [plan.PROMOTIONAL, "sendpoint.sms"], 20, prefetch=100)
-    ids = [message.payload[0][0] for message in got]
-    assert ids[:5] == [one.id.hex for one in urgent]
+    got = consume(redis_url, [plan.PROMOTIONAL, "sendpoint.sms"], 20, prefetch=100)
+    assert got[:5] == [one.id for one in urgent]
     assert doorbell.waiting(plan.PROMOTIONAL) >= 300 - 50, "they leave room for those to come"
 
 
@@ -150,8 +224,8 @@ def test_in_memory_the_same_code_runs():
     wanted = [store.Ring(uuid4(), queue) for _ in range(5)]
     assert doorbell.ring(wanted)
     assert doorbell.waiting(queue) == 5
-    got, _ = consume("memory://", [queue], 5, prefetch=10)
-    assert [message.payload[0][0] for message in got] == [one.id.hex for one in wanted]
+    got = consume("memory://", [queue], 5, prefetch=10)
+    assert got == [one.id for one in wanted]
 
 
 @pytest.mark.parametrize(
