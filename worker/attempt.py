@@ -268,9 +268,10 @@ def _without(code: str, came_to: Attempt | Held | Lost) -> Attempt | Held | Lost
 async def _channels(runtime: Runtime, application_id: str) -> Mapping[str, store.Channel]:
     channels = runtime.channels.cached(application_id)
     if channels is None:
-        channels = await asyncio.get_running_loop().run_in_executor(
-            runtime.executor, runtime.channels.of, application_id
-        )
+        read = await runtime.channel_settings.put(application_id)
+        if isinstance(read, ValueError):
+            raise read
+        return read
     return channels
 
 

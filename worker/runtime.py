@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -80,6 +80,7 @@ class Runtime:
         # No recipient waits for it, so it may take the time that makes it cheap.
         self.finishes = batch.Batch(self._finish, self.executor, gather=0.01)
         self.requests = batch.Batch(self._requests, self.executor)
+        self.channel_settings = batch.Batch(self._channel_settings, self.executor)
         self.codes = batch.Batch(self._codes, self.executor)
         self.sent_codes = batch.Batch(self._erase_codes, self.executor)
         self.limits = batch.Batch(self._limits, self.executor)
@@ -139,6 +140,19 @@ class Runtime:
         while len(self._decoded) > 1000:
             self._decoded.popitem(last=False)
         return found
+
+    def _channel_settings(
+        self, application_ids: Sequence[str]
+    ) -> Sequence[Mapping[str, store.Channel] | ValueError]:
+        """The applications' channels, read once for all that ask at a time; what is wrong with the
+        settings of one is no other's trouble."""
+        found: dict[str, Mapping[str, store.Channel] | ValueError] = {}
+        for one in dict.fromkeys(application_ids):
+            try:
+                found[one] = self.channels.of(one)
+            except ValueError as error:
+                found[one] = error
+        return [found[one] for one in application_ids]
 
     def _limits(self, asked: Sequence[None]) -> Sequence[limits.Limits]:
         return [self.rates.current()] * len(asked)

@@ -232,6 +232,33 @@ def test_the_sweep_fills_the_window_and_no_more(sqlite_url):
     backend.close()
 
 
+def test_settings_are_read_once_for_all_that_wait_and_wrong_ones_are_nobody_elses_trouble(backend):
+    """Channels' settings are read anew every few seconds, when hundreds of messages may ask."""
+    of, asked = backend.channels.of, []
+
+    def read(application_id):
+        asked.append(application_id)
+        if application_id != backend.application:
+            raise ValueError("They were sealed with another key")
+        return of(application_id)
+
+    other = store.create_application(backend.runtime.db, "other").id
+    requests = [backend.accept("a", "b", "c")]
+    backend.application, first = other, backend.application
+    backend.channels.application = other
+    requests.append(backend.accept("d", "e"))
+    backend.application = backend.channels.application = first
+    backend.channels.of, backend.channels.cached = read, lambda _: None
+    backend.work()
+    assert sorted(asked) == sorted([first, other])
+    assert {ended(one) for one in backend.results(requests[0]).values()} == {
+        ("DONE", "SUCCESSFUL", 1)
+    }
+    backend.application = other
+    results = backend.results(requests[1])
+    assert {one.status_message for one in results.values()} == {"The channel's settings are wrong"}
+
+
 def test_an_adapter_that_raises_is_an_unknown_outcome(backend, caplog):
     backend.adapter.says("a", RuntimeError("secret-token"), successful())
     request_id = backend.accept("a")
