@@ -42,7 +42,7 @@ class Substituted(Protocol):
     def Substitutions(self) -> dict[str, list[str]] | None: ...  # noqa: N802  Pinpoint's own name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Push:
     """What a push says, whichever channel it goes to. Texts that nobody gave are empty.
 
@@ -96,8 +96,8 @@ def filler(
     variables: Variables,
 ) -> substitute.Fill:
     """The recipient's variables over the messages' own, those over the endpoint's attributes."""
-    scopes = (recipient.Substitutions, *(m.Substitutions for m in messages if m), variables.named)
-    return substitute.Fill(tuple(scope for scope in scopes if scope), variables)
+    given = [recipient.Substitutions, *[m.Substitutions for m in messages if m], variables.named]
+    return substitute.Fill([scope for scope in given if scope], variables)
 
 
 def extras(
@@ -157,8 +157,11 @@ def high_priority(priority: str | None, member: str) -> bool | None:
 
 
 def first(*values: T | None) -> T:
-    """The first that was given. The last must be."""
-    return next(value for value in values if value is not None)
+    """The first that was given. One must be."""
+    for value in values:
+        if value is not None:
+            return value
+    raise TypeError("none was given")
 
 
 def _double_quoted(match: re.Match[str]) -> str:

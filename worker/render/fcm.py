@@ -3,6 +3,8 @@ two forms, as a message of the HTTP v1 API."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -80,12 +82,14 @@ def _translated(raw: dict[str, Any], fill: substitute.Fill) -> dict[str, Any]:
     if not notification and not data:
         raise errors.Unrenderable(400, "RawContent has neither notification nor data")
     shared = {key: notification[key] for key in _SHARED_NOTIFICATION if key in notification}
-    options = _options(
-        android.text_of(legacy.get("priority")),
-        _whole(legacy.get("time_to_live")),
-        android.text_of(legacy.get("collapse_key")),
-        android.text_of(legacy.get("restricted_package_name")),
-    )
+    options = {
+        **_options(
+            android.text_of(legacy.get("priority")),
+            _whole(legacy.get("time_to_live")),
+            android.text_of(legacy.get("collapse_key")),
+            android.text_of(legacy.get("restricted_package_name")),
+        )
+    }
     if own := _android_notification(_object(raw, "notification"), fill):
         options["notification"] = own
     sent = {"notification": shared, "data": android.strings(data), "android": options}
@@ -104,10 +108,11 @@ def _android_notification(raw: dict[str, Any], fill: substitute.Fill) -> dict[st
     return filled
 
 
+@functools.lru_cache(maxsize=256)
 def _options(
     priority: str | None, ttl: int | None, collapse_key: str | None, package: str | None
-) -> dict[str, Any]:
-    """FCM's AndroidConfig, with what was given."""
+) -> Mapping[str, Any]:
+    """FCM's AndroidConfig, with what was given: mostly the same for all recipients."""
     high = content.high_priority(priority, "GCM Priority")
     ttl = content.within(ttl, _SECONDS, "GCM TimeToLive")
     options = {
@@ -119,7 +124,7 @@ def _options(
     return {key: value for key, value in options.items() if value}
 
 
-def _add_options(sent: dict[str, Any], options: dict[str, Any]) -> None:
+def _add_options(sent: dict[str, Any], options: Mapping[str, Any]) -> None:
     """Add the options that the message does not have yet, under either spelling."""
     given = _object(sent, "android")
     missing = {

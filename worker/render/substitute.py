@@ -160,11 +160,12 @@ class Fill:
 
     def _value(self, variable: _Variable) -> str | None:
         """The variable's text; None if nobody knows the name."""
+        _, name, position, _ = variable
         for scope in self._scopes:
-            if variable.name in scope:
-                found = scope[variable.name]
-                values = found if isinstance(found, list | tuple) else (found,)
-                return written(values[variable.position]) if variable.position < len(values) else ""
+            if name in scope:
+                found = scope[name]
+                values = found if isinstance(found, (list, tuple)) else (found,)
+                return written(values[position]) if position < len(values) else ""
         return None
 
 

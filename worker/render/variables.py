@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-Scopes = tuple[Mapping[str, Any], ...]
+Scopes = Sequence[Mapping[str, Any]]
 
 
 def utc_now() -> datetime:
