@@ -30,6 +30,13 @@ from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
+_LOOK_AGAIN = 10.0
+"""The most seconds that messages wait for a provider that is left alone: about as long as that they
+wait after it is well again. Meanwhile nothing is asked of the database."""
+
+_LOOK_AGAIN_LATER = 60.0
+"""The same where others of their queue go on: then each that waits has to be held by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -47,9 +54,10 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class Held:
     """No provider takes messages now, or a limit lets no more through; ask again in so many
-    seconds."""
+    seconds. None of its lane needs to ask for `pause` seconds."""
 
     seconds: float
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +149,27 @@ def _choose(
     waits = {one.name: runtime.breakers.wait(_key(claimed, one)) for one in providers}
     free = [one for one in providers if waits[one.name] == 0]
     if not free:
-        soonest = min(waits.values())
-        # Those that are held together should not all come back together.
-        return Held(soonest * runtime.rng.uniform(1.0, 1.5) + 0.1)
+        return _pause(runtime, claimed, min(waits.values()))
     weighted = [one for one in free if one.weight > 0]
     if not weighted:
         return free[0]
     return runtime.rng.choices(weighted, [one.weight for one in weighted])[0]
+
+
+def _pause(runtime: Runtime, claimed: store.Claimed, seconds: float) -> Held:
+    """Held until its providers may be asked again, and not for long: they may be well before. If
+    nothing else of its queue can go either, the others need not be held each by itself."""
+    queue = plan.QUEUE_OF.get(ChannelType(claimed.channel_type))
+    channels = runtime.channels.cached(claimed.application_id) or {}
+    alone = all(
+        runtime.breakers.wait((claimed.application_id, name, one.name)) > 0
+        for name, channel in channels.items()
+        if plan.QUEUE_OF.get(ChannelType(name)) == queue
+        for one in channel.providers
+    )
+    most = min(seconds, _LOOK_AGAIN if alone else _LOOK_AGAIN_LATER)
+    # Those that are held together should not all come back together.
+    return Held(most * runtime.rng.uniform(1.0, 1.5) + 0.1, pause=most if alone else 0.0)
 
 
 def _second_chance(

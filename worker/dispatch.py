@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from uuid import UUID
 
 from adapters.contract import Outcome
-from worker import attempt, events, lifecycle, retry, store, telling
+from worker import attempt, breaker, events, lifecycle, retry, store, telling
 from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ async def deliver(runtime: Runtime, message_id: UUID, lane: Hashable = None) -> 
         runtime.unanswered.append(message_id)
         return
     try:
-        await _deliver(runtime, message_id)
+        await _deliver(runtime, message_id, lane)
     finally:
         runtime.places.leave(lane)
 
 
-async def _deliver(runtime: Runtime, message_id: UUID) -> None:
+async def _deliver(runtime: Runtime, message_id: UUID, lane: Hashable) -> None:
     try:
         claimed = await runtime.claims.put(message_id)
     except store.Unavailable:
@@ -45,10 +45,14 @@ async def _deliver(runtime: Runtime, message_id: UUID) -> None:
     started = time.monotonic()
     came_to = await attempt.attempt(runtime, claimed)
     if isinstance(came_to, attempt.Held):
+        if came_to.pause > 0:
+            runtime.places.pause(lane, came_to.pause)
         await _postpone(runtime, claimed, came_to.seconds)
         return
     if isinstance(came_to, attempt.Lost):
         return
+    if runtime.places.paused and not breaker.is_fault(came_to.outcome):
+        runtime.places.go_on(lane)
     decision = _decide(runtime, claimed, came_to)
     told: Sequence[store.Event] = ()
     if decision.done:

@@ -73,7 +73,7 @@ class Runtime:
             functools.partial(store.backlog_of, self.db), self.executor.submit, self.clock
         )
         self.breakers = breaker.Breakers(self.clock)
-        self.places = places.Places(self.settings.concurrency)
+        self.places = places.Places(self.settings.concurrency, self.clock)
         self.guard = lifecycle.Guard()
         self.claims = batch.Batch(self._claim, self.executor, gather=0.002)
         self.assignments = batch.Batch(self._assign, self.executor)

@@ -215,7 +215,9 @@ class Backend:
                 return (self.clock() - started).total_seconds()
             self.sweep()
             if self.rows_open() and not self.rings.rung:
-                self.clock.move(max(0.01, self._next_due()))
+                due = self._next_due()
+                # What is due and not rung for is of a lane that is paused.
+                self.clock.move(max(0.01, due) if due > -1 else 1.0)
         raise AssertionError(f"{self.rows_open()} rows are stuck")
 
     def results(self, request_id):

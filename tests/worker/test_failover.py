@@ -3,10 +3,12 @@
 import collections
 
 import pytest
+from sqlalchemy import func, select
 
 from adapters.contract import Fault, indeterminate, permanent, successful, temporary
 from tests.worker.flow import Backend, Script
-from worker import store, sweeping
+from worker import retry, store, sweeping
+from worker.store import tables
 
 
 @pytest.fixture
@@ -99,6 +101,44 @@ def test_with_one_provider_a_pause_costs_time_and_no_attempts(backend):
     assert {one.delivery_status for one in results} == {"SUCCESSFUL"}
     assert sum(one.attempt for one in results) == 30 + 8, "each fault cost one attempt, no more"
     assert took > 5 + 10 + 20, "the pause doubled with each probe that failed"
+
+
+def test_what_waits_for_a_provider_that_is_well_again_goes_soon(backend):
+    """However long it was left alone; and until then the database is asked next to nothing."""
+    times = []
+
+    async def outage(_):
+        times.append(backend.clock().timestamp())
+        return temporary(503, "down") if times[-1] < until else successful()
+
+    until = backend.clock().timestamp() + 120
+    backend.runtime.policy = retry.Policy(max_attempts=100, backoff_base=0.1, backoff_cap=0.1)
+    backend.channels.providers = {"one": backend.one}
+    backend.one.by_address = collections.defaultdict(lambda: [outage])
+    for _ in range(2):
+        backend.accept(*addresses(100))
+    backend.settle(limit=500)
+    last, first = max(one for one in times if one < until), min(one for one in times if one > until)
+    assert first - last > 60, "it was left alone for more than a minute"
+    assert max(times) - first < 17
+    claims = backend.scalar(select(func.sum(tables.message_result.c.lease_token)))
+    assert claims < 3 * 200, "once to fail, once to go, and a few in between"
+
+
+def test_another_channel_of_the_queue_goes_on(backend):
+    backend.channels.providers = {"one": backend.one}
+
+    async def firebase_is_down(delivery):
+        return temporary(503, "down") if delivery.channel == "GCM" else successful()
+
+    backend.one.by_address = collections.defaultdict(lambda: [firebase_is_down])
+    for number in range(20):
+        backend.accept(f"a{number}", channel="GCM")
+        backend.work()
+    assert not backend.runtime.places.paused
+    request_id = backend.accept("b", channel="APNS")
+    backend.work()
+    assert backend.results(request_id)["b"].delivery_status == "SUCCESSFUL"
 
 
 def test_what_one_may_have_goes_to_no_other(backend):
