@@ -1,7 +1,8 @@
 """The sandbox: sends nothing, writes what would be sent to the dev inbox, and plays every outcome.
 
 Which one is in the address: `adapters.magic` lists the words and numbers. A magic recipient is its
-own fault: it never opens the breaker of the channel that others use too.
+own fault, even where a provider's connection is what is played: it never opens the breaker of the
+channel that others use too.
 """
 
 from __future__ import annotations

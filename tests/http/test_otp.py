@@ -268,8 +268,10 @@ def test_too_many_codes_for_one_number_are_refused(shop, double):
     client = shop.boto3()
     with pytest.raises(
         client.exceptions.TooManyRequestsException, match="more than 60 one-time codes"
-    ):
+    ) as caught:
         send(shop, client)
+    headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert 0 < int(headers["retry-after"]) <= 3600
     assert len(texts(double)) == 1
 
 

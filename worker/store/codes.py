@@ -173,8 +173,14 @@ def _count(db: Database, connection: Connection, code: NewCode, application_id: 
         ).returning(_limit.sends)
     ).first()
     if counted is None:
+        # Nobody has deleted it meanwhile: not to count has locked it, too.
+        ends = select(_limit.expires_at, db.after(0).label("now")).where(
+            _limit.application_id == application_id, _limit.destination == code.destination
+        )
+        hour = connection.execute(ends).one()
         raise wire.TooManyRequests(
-            f"DestinationIdentity: more than {code.most_an_hour} one-time codes within an hour"
+            f"DestinationIdentity: more than {code.most_an_hour} one-time codes within an hour",
+            retry_after=max(1.0, (hour.expires_at - hour.now).total_seconds()),
         )
 
 
