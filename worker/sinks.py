@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 from uuid import NAMESPACE_OID, uuid5
 
@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from adapters import http
 from adapters.signed_post import SignedPost
-from worker import event_records, store
+from worker import event_records, sentinels, store
 
 SECONDS = 10.0
 """How long a sink may take for what it is handed, or to say that it is there."""
@@ -61,19 +61,19 @@ def build(url: str, secret: str) -> Sink | None:
     if not url:
         return None
     parts = urlsplit(url)
-    if parts.scheme in {"redis", "rediss"}:
+    if parts.scheme in {"redis", "rediss", sentinels.SCHEME}:
         return RedisStreams(parts)
     if parts.scheme == "file":
         return JsonLines(parts)
     if parts.scheme in {"http", "https"}:
         return Posts(url, secret)
-    raise ValueError("events must begin with redis://, rediss://, file: or https://")
+    raise ValueError("events must begin with redis://, rediss://, sentinel://, file: or https://")
 
 
 class RedisStreams:
-    """`redis://HOST:PORT/DB?prefix=…&maxlen=…`: each event is an entry of the Redis stream named by
-    the prefix and the name of the event stream. Its fields: `data`, the record, and `id`, the same
-    however often the event is told."""
+    """`redis://HOST:PORT/DB?prefix=…&maxlen=…`, or a URL of Sentinel with these two: each event is
+    an entry of the Redis stream named by the prefix and the name of the event stream. Its fields:
+    `data`, the record, and `id`, the same however often the event is told."""
 
     def __init__(self, url: SplitResult) -> None:
         query = dict(parse_qsl(url.query))
@@ -82,14 +82,18 @@ class RedisStreams:
         if not most.isdecimal() or int(most) < 1:
             raise ValueError("events: maxlen must be a number of entries")
         self._most = int(most)
+        rest = url._replace(query=urlencode(query)).geturl()
+        options: dict[str, Any] = {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "health_check_interval": 10,
+            "retry": Retry(NoBackoff(), 0),  # who calls tries again
+        }
         try:
-            self._client = redis.asyncio.Redis.from_url(
-                url._replace(query=urlencode(query)).geturl(),
-                socket_timeout=5,
-                socket_connect_timeout=2,
-                health_check_interval=10,
-                retry=Retry(NoBackoff(), 0),  # who calls tries again
-            )
+            if url.scheme == sentinels.SCHEME:
+                self._client = sentinels.parse(rest).async_client(**options)
+            else:
+                self._client = redis.asyncio.Redis.from_url(rest, **options)
         except (ValueError, TypeError):
             raise ValueError("events is not a URL of Redis") from None
 
@@ -112,7 +116,7 @@ class RedisStreams:
             raise NotTaken(f"Redis: {_words(trouble)}") from None
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await sentinels.aclose(self._client)
 
 
 class JsonLines:

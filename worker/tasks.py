@@ -129,7 +129,7 @@ def celery_app(settings: Settings) -> Celery:
     app = Celery("sendpoint", set_as_current=False)
     app.conf.update(
         sendpoint=settings,
-        broker_url=settings.broker_url,
+        broker_url=rings.address(settings.broker_url),
         broker_transport=rings.transport(settings.broker_url),
         broker_transport_options=rings.transport_options(settings.broker_url),
         broker_use_ssl=rings.tls(settings.broker_url),

@@ -24,13 +24,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from worker import sentinels
 
 SECOND = 1_000_000
 """All times in here are whole microseconds."""
@@ -220,7 +222,7 @@ class Shared:
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        sentinels.close(self._client)
 
 
 class Limiter:
@@ -288,24 +290,27 @@ class Limiter:
 
 
 def limiter(broker_url: str) -> Limiter:
-    """A limiter over the broker's Redis, or over nothing if the broker is something else. Nothing
-    is connected yet."""
+    """A limiter over the broker's Redis, asked of Sentinel or not, or over nothing if the broker is
+    something else. Nothing is connected yet."""
     client = _client(broker_url)
     return Limiter(None if client is None else Shared(client))
 
 
 def _client(url: str) -> redis.Redis | None:
-    if urlsplit(url).scheme not in {"redis", "rediss"}:
-        return None
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=1.0,
-        socket_connect_timeout=1.0,
-        health_check_interval=10,
+    options: dict[str, Any] = {
+        "socket_timeout": 1.0,
+        "socket_connect_timeout": 1.0,
+        "health_check_interval": 10,
         # A connection that was dropped while idle is worth one more try, and a Redis that hangs is
         # not. A turn taken twice is given to nobody, which errs on the safe side.
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-    )
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    }
+    match urlsplit(url).scheme:
+        case "redis" | "rediss":
+            return redis.Redis.from_url(url, **options)
+        case sentinels.SCHEME:
+            return sentinels.parse(url).client(**options)
+    return None
 
 
 def _shared_out(ask: Ask, shares: int) -> Ask:
