@@ -35,7 +35,7 @@ def take_turn(runtime: Runtime, application_id: str, caller: str, recipients: in
 def require_room(runtime: Runtime, application_id: str, queues: Collection[str]) -> None:
     """Raises `TooManyRequests` if as many of the application's messages as may wait do so on one of
     these queues. A request that is let in is stored whole, even if that is somewhat too many."""
-    most = limits.backlog(runtime.rates.current(), application_id, runtime.settings.backlog)
+    most = _most(runtime, application_id)
     if not most:
         return
     for queue in queues:
@@ -46,3 +46,18 @@ def require_room(runtime: Runtime, application_id: str, queues: Collection[str])
                 f"{most} messages that were accepted before are still to be sent; try again later",
                 retry_after=seconds,
             )
+
+
+def room_to_replay(runtime: Runtime, application_id: str, queues: Collection[str]) -> float:
+    """0 if less than half of what may wait does so on each of these queues, else in how many
+    seconds it is worth asking again. The other half is for what comes now."""
+    most = _most(runtime, application_id)
+    if not most:
+        return 0.0
+    half = max(1, most // 2)
+    waits = [runtime.backlogs.full_for(application_id, queue, half) for queue in queues]
+    return max(waits, default=0.0)
+
+
+def _most(runtime: Runtime, application_id: str) -> int:
+    return limits.backlog(runtime.rates.current(), application_id, runtime.settings.backlog)

@@ -8,13 +8,15 @@ to live goes on from when it was first accepted; one-time codes are never sent a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from adapters.contract import ChannelType
-from worker import events, intake, lookup, plan, render, store, wire
+from worker import admission, events, intake, lookup, plan, render, store, wire
 from worker.runtime import Runtime
 
 UNSURE = (store.Standing.READY, store.Standing.UNSURE)
@@ -55,29 +57,54 @@ class Batch:
 
 
 def replay(
-    runtime: Runtime, wanted: store.Wanted, *, unsure: bool = False, size: int = 500
+    runtime: Runtime,
+    wanted: store.Wanted,
+    *,
+    unsure: bool = False,
+    size: int = 500,
+    wait: Callable[[float], object] = time.sleep,
 ) -> Iterator[Batch]:
     """Send again what is wanted of the failures so far, the oldest first, and tell what became of
     each batch of `size`. What was sent before is passed over, so an interrupted replay is resumed
     by beginning it again.
 
-    With `unsure` also those that may have been delivered. Raises `NotFound` if there is no such
-    application.
+    It keeps to half of what may wait (`admission`), so that what is sent meanwhile finds room: as
+    long as there is none, it calls `wait` with some seconds. With `unsure` also those that may have
+    been delivered. Raises `NotFound` if there is no such application.
     """
     standing = UNSURE if unsure else (store.Standing.READY,)
     now = runtime.db.time()
     wanted = replace(wanted, standing=standing, until=min(wanted.until or now, now))
     mark = None
     while found := store.failures(runtime.db, wanted, size=size, after=mark, oldest_first=True):
-        yield _again(runtime, wanted.application_id, found)
+        kept = store.kept(runtime.db, {one.request_id for one in found})
+        requests = {id_: wire.decode(one.body.encode(), _Kept) for id_, one in kept.items()}
+        queues = _queues(found, requests)
+        while (seconds := admission.room_to_replay(runtime, wanted.application_id, queues)) > 0:
+            wait(seconds)
+        yield _again(runtime, wanted.application_id, found, kept, requests)
         mark = found[-1].mark
 
 
-def _again(runtime: Runtime, application_id: str, found: Sequence[store.Failure]) -> Batch:
+def _queues(found: Sequence[store.Failure], requests: Mapping[UUID, _Kept]) -> Collection[str]:
+    """The queues that these failures would wait on."""
+    return {
+        plan.queue_of(ChannelType(one.channel_type), requests[one.request_id].MessageConfiguration)
+        for one in found
+        if one.channel_type is not None and one.request_id in requests
+    }
+
+
+def _again(
+    runtime: Runtime,
+    application_id: str,
+    found: Sequence[store.Failure],
+    kept: Mapping[UUID, store.Request],
+    requests: Mapping[UUID, _Kept],
+) -> Batch:
+    """Send a batch again, by the rules of now."""
     formers = {one.id: _former(one) for one in found}
     directory = lookup.of_formers(runtime, application_id, formers.values())
-    kept = store.kept(runtime.db, {one.request_id for one in found})
-    requests = {id_: wire.decode(one.body.encode(), _Kept) for id_, one in kept.items()}
     alike: dict[tuple[UUID, float | None], list[store.Failure]] = {}
     came_to = Batch()
     for one in found:
@@ -119,6 +146,8 @@ def _save(
         rest = _save(runtime, former, left, accepted_at, ttl)
         return rest + Batch(taken=len(others))
     settled = sum(one.delivery_status is not None for one in rows)
+    for queue, number in Counter(one.queue for one in rows if one.delivery_status is None).items():
+        runtime.backlogs.add(former.application_id, queue, number)
     events.accepted(former.application_id, new.request_id, len(rows), settled)
     return Batch(sent=len(rows) - settled, settled=settled)
 

@@ -186,6 +186,39 @@ def test_a_replay_is_resumed_by_beginning_it_again(backend, failed):
     assert len(sent(backend)) == 10
 
 
+@pytest.mark.parametrize("promotional", [False, True])
+def test_a_replay_leaves_half_of_the_backlog_to_what_comes_now(backend, failed, promotional):
+    """It waits until the workers have made room, and is not refused."""
+    sms = {"SMSMessage": {"Body": "x", "MessageType": "PROMOTIONAL" if promotional else None}}
+    numbers = [f"+142555501{number:02}" for number in range(30)]
+    failed(*numbers, channel="SMS", MessageConfiguration=sms)
+    store.set_limit(backend.runtime.db, backend.application, "backlog", None, 12)
+    backend.runtime.rates.forget()
+    waiting, waited = [], []
+
+    def wait(seconds):
+        waited.append(seconds)
+        waiting.append(backend.rows_open())
+        backend.accept("+14255550198", channel="SMS", MessageConfiguration=sms)  # finds room
+        backend.settle()
+        backend.clock.move(seconds)
+
+    batches = replay.replay(backend.runtime, wanted(backend), size=2, wait=wait)
+    assert sum(batches, replay.Batch()).sent == 30
+    assert waiting == [6] * 4
+    assert all(0 < one <= 1 for one in waited)
+    backend.settle()
+    assert set(numbers) <= {one.address for one in backend.adapter.sent}
+
+
+def test_without_a_bound_a_replay_does_not_wait(backend, failed):
+    failed("a", "b", "c")
+    store.set_limit(backend.runtime.db, backend.application, "backlog", None, 0)
+    backend.runtime.rates.forget()
+    batches = replay.replay(backend.runtime, wanted(backend), size=1, wait=pytest.fail)
+    assert len(list(batches)) == 3
+
+
 def test_what_fails_again_at_once_is_not_replayed_for_ever(backend, failed):
     failed("a", "b")
     backend.channels.missing.add("CUSTOM")

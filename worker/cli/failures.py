@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -98,13 +99,29 @@ def replay(application: str | None, yes: bool, unsure: bool, batch: int, **which
             show.say(f"{total} would be sent again: say --yes to do it", "yellow")
             return
         done = replay_.Batch()
-        for one in replay_.replay(held, wanted, unsure=unsure, size=batch):
+        patience = _Patience()
+        for one in replay_.replay(held, wanted, unsure=unsure, size=batch, wait=patience):
             done += one
             click.echo(f"{done.total} of {total}", err=True)
     show.say(
         f"{done.sent} are sent again, {done.settled} were settled at once, {done.expired} were too "
         f"old, {done.taken} were sent again by somebody else, {done.gone} are not stored any more"
     )
+
+
+class _Patience:
+    """Waits until the workers have made room, and says so once."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self, seconds: float) -> None:
+        if not self._said:
+            show.say(
+                "Half of the backlog is taken: the rest goes as the workers make room", "yellow"
+            )
+        self._said = True
+        time.sleep(seconds)
 
 
 _HEADERS = (
