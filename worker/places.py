@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 _TRY_EVERY = 1.0  # seconds between two messages of a lane that was paused
+_FULL_FOR = 10.0  # seconds for which a lane that was full is looked upon as slow
 
 
 class Places:
@@ -29,7 +30,7 @@ class Places:
         """Until when each lane is that was paused and does not go on yet."""
         self._clock = clock
         self._taken: dict[Hashable, int] = {}
-        self._full: set[Hashable] = set()
+        self._full: dict[Hashable, float] = {}  # when each lane was full
 
     def take(self, lane: Hashable) -> bool:
         """Take a place for a message of this lane, if the lane may have one more."""
@@ -38,7 +39,7 @@ class Places:
         taken = self._taken.get(lane, 0)
         # The first one needs a place, each of the others also one that is left for every one taken.
         if self.left < (taken + 2 if taken else 1):
-            self._full.add(lane)
+            self._full[lane] = self._clock()
             return False
         self._taken[lane] = taken + 1
         self.left -= 1
@@ -52,8 +53,8 @@ class Places:
             self._taken[lane] = taken
         else:
             del self._taken[lane]
-        if self._full and 3 * taken <= self.left:
-            self._full.discard(lane)
+        if self._full and 3 * taken <= self.left and self._has_been_quick(lane):
+            self._full.pop(lane, None)
 
     def pause(self, lane: Hashable, seconds: float) -> None:
         """Let none of this lane have a place for a while, and then one now and then."""
@@ -74,10 +75,14 @@ class Places:
     def wanted(self, lane: Hashable, most: int) -> int:
         """How many messages of this lane, up to `most`, are worth ringing for. More than there is
         room for, as long as they are done as fast as they come: a queue that is empty is time lost.
-        But from when one found no place, until half of them are free again, no more than find one.
+        But from when one found no place, and until half of the places have been free and none was
+        missed for a while, no more than find one.
         """
         bounded = lane in self._full or lane in self.paused
         return min(most, self.room(lane)) if bounded else most
+
+    def _has_been_quick(self, lane: Hashable) -> bool:
+        return self._clock() - self._full.get(lane, 0.0) >= _FULL_FOR
 
     def _is_paused(self, lane: Hashable) -> bool:
         """Whether none may go now; who is told that it may is the one for now."""

@@ -26,7 +26,7 @@ from celery.exceptions import InvalidTaskError
 from worker.loop import Loop
 
 _RETURN_EVERY = 0.005  # seconds for which acknowledgements are gathered before Celery is told
-_LONG = 0.2  # seconds, and up to twice as many, after which a task gives up its place in Celery
+_LONG = 0.3  # seconds, and up to twice as many, after which a task gives up its place in Celery
 
 _log = logging.getLogger(__name__)
 _positional = msgspec.json.Decoder(tuple[list[str], dict[str, Any], Any]).decode

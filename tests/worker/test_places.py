@@ -73,7 +73,8 @@ def test_room_is_what_can_be_taken():
 
 
 def test_who_is_quick_is_rung_for_without_end_and_who_was_turned_away_as_far_as_there_is_room():
-    places = places_of(100)
+    clock = Clock()
+    places = places_of(100, clock)
     assert places.wanted("bulk", 500) == 500
     assert take(places, "bulk") == 100
     assert places.wanted("bulk", 500) == 0
@@ -82,17 +83,24 @@ def test_who_is_quick_is_rung_for_without_end_and_who_was_turned_away_as_far_as_
         places.leave("bulk")
         assert places.wanted("bulk", 500) == left
     places.leave("bulk")
-    assert places.wanted("bulk", 500) == 500, "half of them are free: they end, after all"
+    assert places.wanted("bulk", 500) == 50, "half of them are free, which may be for a moment"
+    clock.time = 9
+    places.leave("bulk")
+    assert places.wanted("bulk", 500) == 51
+    clock.time = 10
+    places.leave("bulk")
+    assert places.wanted("bulk", 500) == 500, "they end, after all"
 
 
 def test_nothing_is_remembered_of_who_has_nothing_in_flight():
-    places = places_of(3)
+    clock = Clock()
+    places = places_of(3, clock)
     for lane in range(100):
         taken = take(places, lane)
+        clock.time += 10
         for _ in range(taken):
             places.leave(lane)
-    assert places._taken == {}
-    assert places._full == set()
+    assert places._taken == places._full == {}
     assert places.left == 6
 
 
