@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import event, select, update
 
 from tests.worker.flow import Backend
-from worker import dispatch, rings, sinks, store, sweeping, throttle
+from worker import dispatch, forwarding, rings, sinks, store, sweeping, throttle
 from worker.store import tables
 
 COUNT = 100
@@ -131,6 +131,33 @@ def test_limits_and_events_cost_100_a_few_statements_and_commands_more(backend, 
     assert sql["statements"] <= 7, sql
     assert sent["evalsha"] + sent["eval"] <= 3, sent
     assert sent.total() <= 10, sent  # with what the script does, and its loading
+
+
+def test_telling_100_events_costs_as_many_statements_as_telling_2(backend, redis_url):
+    runtime = backend.runtime
+    runtime.sink = sinks.build(redis_url, "")
+    store.put_event_stream(runtime.db, backend.application, destination=ARN, role=ARN, by=None)
+
+    seen = {}
+
+    async def tell(count):
+        with counting(runtime.db) as sql, commands(redis_url) as sent:
+            assert not await forwarding.forward(runtime), "nothing more is waiting"
+        assert sent.pop("xadd") == count
+        seen[count] = sql, sent
+
+    async def both():
+        for count in (2, COUNT):
+            store.add_events(runtime.db, [store.Event(backend.application, "{}")] * count)
+            await tell(count)
+        await runtime.sink.aclose()
+
+    asyncio.run(both())
+    assert seen[2] == seen[COUNT]
+    sql, sent = seen[COUNT]
+    # A look; whose turn it is; the events; that they are told.
+    assert sql["statements"] <= 4
+    assert sent.total() <= 2
 
 
 def test_a_second_ring_for_100_costs_one_claim_that_finds_nothing(backend):

@@ -81,6 +81,34 @@ def test_events_are_told_in_order_and_forgotten(backend):
     assert backend.runtime.sink.taken[-1] == (STREAM, 1200)
 
 
+def test_it_goes_on_at_once_only_while_more_than_it_takes_at_a_time_is_waiting(backend):
+    """A round costs as much for one event as for a full portion."""
+    write(backend, *range(forwarding.BATCH + 1))
+    assert asyncio.run(forwarding.forward(backend.runtime))
+    assert not asyncio.run(forwarding.forward(backend.runtime))
+    assert not asyncio.run(forwarding.forward(backend.runtime))
+    assert len(backend.runtime.sink.taken) == forwarding.BATCH + 1
+
+
+def test_a_round_that_takes_long_ends_where_the_turn_is_anothers(backend, monkeypatch):
+    """The turn is taken once a round, and again once another portion might outlast it."""
+    now = [0.0]
+    monkeypatch.setattr(forwarding.time, "monotonic", lambda: now[0])
+    sink = backend.runtime.sink
+
+    async def put(destination, events):
+        await Sink.put(sink, destination, events)
+        now[0] += sinks.SECONDS + 1
+        backend.clock.move(forwarding._TURN_SECONDS + 1)
+        assert store.take_turn(backend.runtime.db, forwarding._TURN, holder="other", seconds=60)
+
+    sink.put = put
+    write(backend, *range(4), text="x" * 600_000)
+    forward(backend)
+    assert sink.portions == [1]
+    assert waiting(backend) == 3
+
+
 def test_each_stream_is_told_its_own(backend):
     other = store.create_application(backend.runtime.db, "other").id
     stream(backend, other, OTHER)

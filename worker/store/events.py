@@ -121,9 +121,9 @@ def untold(db: Database, *, limit: int) -> list[Untold]:
 
 
 def forget_events(db: Database, ids: Collection[int]) -> None:
-    """These events have been told."""
-    with db.engine.begin() as connection:
-        connection.execute(delete(event).where(event.c.id.in_(ids)))
+    """These events have been told. If a crash of the database undoes it, they are told again."""
+    with db.alone() as connection:
+        connection.execute(delete(event).where(event.c.id.in_(ids), database.hurried(db)))
 
 
 def forget_old_events(db: Database, *, older_than: float, most: int, limit: int = 10_000) -> int:
@@ -151,13 +151,13 @@ def take_turn(db: Database, name: str, *, holder: str, seconds: float) -> bool:
         )
         .returning(turn.c.name)
     )
-    with db.engine.begin() as connection:
+    with db.alone() as connection:
         return connection.execute(statement).first() is not None
 
 
 def end_turn(db: Database, name: str, *, holder: str) -> None:
     """Leave the turn to others."""
-    with db.engine.begin() as connection:
+    with db.alone() as connection:
         connection.execute(delete(turn).where(turn.c.name == name, turn.c.holder == holder))
 
 
