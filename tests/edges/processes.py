@@ -80,10 +80,14 @@ def mail_server(mailbox=None):
 
 class Worker:
     """A worker process, or with another command another of Sendpoint's; `more` goes into its
-    environment."""
+    environment, which else has no settings but these."""
 
     def __init__(self, config, log, command, more=None):
-        environment = {name: value for name, value in os.environ.items() if "COV" not in name}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if "COV" not in name and not name.startswith(settings.PREFIX)
+        }
         environment |= _environment(config) | (more or {})
         self.log = log
         self.killed = False

@@ -61,6 +61,15 @@ class Proxy:
         for one in list(self.connections):
             one.reset()
 
+    def opened(self, end: _End) -> None:
+        """Hear of a client that has connected."""
+
+    def hear(self, end: _End, data: bytes) -> bytes:
+        """What goes on of a chunk that one end has received."""
+        if self.watch is not None:
+            self.watch(end.up, data)
+        return data
+
     def swallows(self, up: bool) -> bool:
         return self.mode is Mode.BLACKHOLE or self.mode is (Mode.DROP_UP if up else Mode.DROP_DOWN)
 
@@ -82,8 +91,7 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         proxy = self.proxy
-        if proxy.watch is not None:
-            proxy.watch(self.up, data)
+        data = proxy.hear(self, data)
         # Bytes that were swallowed leave a hole: nothing after them would make sense.
         self.swallowing = self.swallowing or proxy.swallows(self.up)
         if self.swallowing:
@@ -132,6 +140,7 @@ class _Down(_End):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.proxy.connections.add(self)
+        self.proxy.opened(self)
         if self.proxy.mode is Mode.REFUSE:
             self.reset()
         else:
