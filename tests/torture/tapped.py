@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -19,11 +20,12 @@ from typing import Any
 import msgspec
 import redis
 
+from tests import servers
 from tests.edges import processes
 from tests.torture import checker, speech, testimony
 from tests.torture.ledgers import Row
 from tests.torture.load import Load, Plan, address
-from tests.torture.scene import Scene, Servers, Slot, await_port
+from tests.torture.scene import Scene, Servers, Slot
 from tests.torture.tap import Tap, tapping
 from worker import limits, store
 
@@ -96,7 +98,7 @@ class Tapped:
         self.scene.begin(next(self._numbers))
         for one in (API, WORKER):
             self.slots[one].release()
-        await_port(*self.scene.ports)
+        servers.wait_for(*self.scene.ports)
 
     def call(self, channels: Collection[str], word: str = "") -> Caller:
         """Have somebody ask for a message on each of these channels, whose provider does what the
@@ -136,17 +138,27 @@ class Tapped:
             slot.take_down()
         self.scene.close()
 
-    def _start(self, process: str, *command: str) -> processes.Worker:
-        database = self.scene.database_url.rpartition("@")[0]
-        name = self.scene.database_url.rpartition("/")[2]
+    def upgrade(self, database_url: str, tap: Tap, log: Path) -> processes.Worker:
+        """Bring the schema of another database up to date, by way of a tap."""
         settings = msgspec.structs.replace(
-            self.scene.settings,
+            self.scene.settings, database_url=_by_way_of(tap, database_url)
+        )
+        return processes.Worker(settings, log, ("worker.cli", "db", "upgrade"))
+
+    def _start(self, process: str, *command: str) -> processes.Worker:
+        settings = self.scene.settings
+        settings = msgspec.structs.replace(
+            settings,
             auth=True,
-            database_url=f"{database}@127.0.0.1:{self.taps[process, POSTGRESQL].port}/{name}",
-            broker_url=f"redis://127.0.0.1:{self.taps[process, REDIS].port}/0",
+            database_url=_by_way_of(self.taps[process, POSTGRESQL], settings.database_url),
+            broker_url=_by_way_of(self.taps[process, REDIS], settings.broker_url),
         )
         log = self.scene.directory / f"{process}.log"
         return processes.Worker(settings, log, ("worker.cli", *command))
+
+
+def _by_way_of(tap: Tap, url: str) -> str:
+    return re.sub(r":\d+/", f":{tap.port}/", url)
 
 
 @contextlib.contextmanager

@@ -6,15 +6,18 @@ the providers: what was accepted is delivered by those who come after, what was 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from tests.conftest import or_skip
-from tests.torture import points, scene, tapped, testimony
-from tests.torture.tapped import API, WORKER
+from tests.torture import points, scene, speech, tapped, testimony
+from tests.torture.tap import Moment, Word, tapping
+from tests.torture.tapped import API, POSTGRESQL, SWEEP, WORKER
 from worker import store
 
 ALL = bool(os.environ.get("SENDPOINT_CRASH_POINTS"))
@@ -24,9 +27,10 @@ TELLING = {
 }
 """Those that are visited every time."""
 
-_STRUCK_WITHIN = 30.0  # seconds
+_STRUCK_WITHIN = _ENDED_WITHIN = 30.0  # seconds
 
 pytestmark = pytest.mark.timeout(120)
+all_only = pytest.mark.skipif(not ALL, reason="SENDPOINT_CRASH_POINTS=1 visits it")
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +131,7 @@ def test_what_a_lost_worker_held_is_taken_back_once(deployment, point, channel):
     deployment.slots[WORKER].take_down()
     caller = deployment.call([channel])
     caller.wait()
-    (row,) = deployment.rows()
-    # by somebody who is never seen again
-    assert len(store.claim(deployment.db, {UUID(row.id)}, lease=0.0)) == 1
+    lose_the_holder(deployment)
     struck = strike(deployment, point)
     deployment.slots[WORKER].release()
     comes_to_it(struck, deployment)
@@ -184,3 +186,89 @@ def test_what_was_rung_for_in_vain_is_rung_for_again(deployment, point, channel)
     assert report.violations == ()
     assert (report.ok, report.duplicated, deployment.sent()) == (2, 0, 2)
     assert testimony.attempts(deployment.db) == []
+
+
+@all_only
+@pytest.mark.parametrize("channel", ["EMAIL", "SMS"])
+def test_told_to_stop_while_the_provider_is_silent_a_worker_ends_and_loses_nothing(
+    deployment, channel
+):
+    deployment.begin()
+    worker = deployment.slots[WORKER]
+    tap = deployment.taps[WORKER, channel]
+    sent = next(one for one in points.DELIVERY if "sent, the provider's answer lost" in one.name)
+    tap.arm(sent.word(channel), lambda: worker.signal(signal.SIGTERM))
+    caller = deployment.call([channel])
+    comes_to_it(tap.struck, deployment)
+    assert worker.worker.process.wait(_ENDED_WITHIN) == 0
+    (found,) = deployment.rows()
+    # A text is asked for by our id; mail cannot be, so it may come twice.
+    once = channel == "SMS"
+    assert found.state == ("DONE" if once else "QUEUED")
+    worker.worker.killed = True  # as far as the slot needs to know
+    worker.release()
+    report = deployment.judged(caller)
+    assert report.violations == ()
+    assert (report.ok, report.duplicated, deployment.sent()) == (1, 1 - once, 2 - once)
+    on_record = [one.status for one in testimony.attempts(deployment.db)]
+    assert on_record == ([] if once else ["UNKNOWN_FAILURE"])
+
+
+@all_only
+def test_what_one_sweep_is_about_to_commit_another_leaves_alone(deployment):
+    deployment.begin()
+    deployment.slots[WORKER].take_down()
+    caller = deployment.call(["EMAIL"])
+    caller.wait()
+    lose_the_holder(deployment)
+    tap = deployment.taps[WORKER, POSTGRESQL]
+    before_commit = next(one for one in points.RESCUE if "before COMMIT" in one.name)
+    tap.arm(before_commit.word(), lambda: None)  # it is held there
+    deployment.slots[WORKER].release()
+    comes_to_it(tap.struck, deployment)
+    deployment.slots[SWEEP].release()
+    assert deployment.slots[SWEEP].worker.process.wait(_ENDED_WITHIN) == 0
+    assert [row.state for row in deployment.rows()] == ["SENDING"]
+    deployment.slots[WORKER].take_down()
+    deployment.slots[WORKER].release()
+    report = deployment.judged(caller)
+    assert report.violations == ()
+    assert (report.ok, report.duplicated, deployment.sent()) == (1, 0, 1)
+    assert [one.status for one in testimony.attempts(deployment.db)] == ["UNKNOWN_FAILURE"]
+
+
+def lose_the_holder(deployment):
+    """Have the one message claimed by somebody who is never seen again."""
+    (row,) = deployment.rows()
+    assert len(store.claim(deployment.db, {UUID(row.id)}, lease=0.0)) == 1
+
+
+@all_only
+@pytest.mark.parametrize(
+    ("words", "moment"),
+    [
+        ("CREATE TABLE message_result", Moment.ASKED),
+        ("CREATE TABLE message_result", Moment.ANSWERED),
+        ("^COMMIT of .*alembic_version", Moment.ASKED),
+        ("^COMMIT of .*alembic_version", Moment.HALF_ASKED),
+        ("^COMMIT of .*alembic_version", Moment.ANSWERED),
+    ],
+)
+def test_a_schema_is_upgraded_whole_or_not(deployment, tmp_path, words, moment):
+    servers = deployment.scene.servers
+    url = servers.database()
+    try:
+        with tapping() as opened, contextlib.closing(store.connect(url)) as db:
+            tap = opened(servers.postgres.port, speech.PostgreSQL)
+            upgrade = scene.Slot(lambda: deployment.upgrade(url, tap, tmp_path / "upgrade.log"))
+            tap.arm(Word(moment, words), upgrade.take_down)
+            upgrade.bring_up()
+            comes_to_it(tap.struck, deployment)
+            done = moment is Moment.ANSWERED and words.startswith("^COMMIT")
+            assert store.is_current(db) is done
+            assert bool(inspect(db.engine).get_table_names()) is done
+            upgrade.release()
+            assert upgrade.worker.process.wait(_ENDED_WITHIN) == 0
+            assert store.is_current(db)
+    finally:
+        servers.drop(url)
