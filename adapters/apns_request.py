@@ -26,6 +26,8 @@ _COLLAPSE_BYTES = 64
 _DEVICE_TOKEN = re.compile(r"(?:[0-9A-Fa-f]{2}){1,100}")
 _COLLAPSE_ID = re.compile(r"(?! )[^\x00-\x1f\x7f\ud800-\udfff]+(?<! )")
 
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 # APNs was not asked, so this says nothing about the address.
 _BAD_TOKEN = dataclasses.replace(push.BAD_ADDRESS, dead=False)
 
@@ -89,9 +91,7 @@ def _good_collapse_id(text: str) -> bool:
 
 
 def _encoded(message: ApnsPush) -> bytes:
-    return json.dumps(
-        message.payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    return _json(message.payload).encode()
 
 
 def _refused(delivery: Delivery, verdict: push.Verdict, code: int, reason: str) -> Outcome:

@@ -8,6 +8,7 @@ and drops the error code, which alone tells a dead token from a wrong project (F
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 import time
@@ -200,13 +201,19 @@ def _aged(message: Mapping[str, Any], age: float) -> Mapping[str, Any] | None:
     """
     android = message.get("android")
     ttl = android.get("ttl") if isinstance(android, Mapping) else None
-    written = _DURATION.fullmatch(ttl) if isinstance(ttl, str) else None
-    if not isinstance(android, Mapping) or written is None:
+    seconds = _seconds(ttl) if isinstance(ttl, str) else None
+    if not isinstance(android, Mapping) or seconds is None:
         return message
-    left = push.remaining(Decimal(written[1]), age)
-    if left is None:
-        return None
+    left = push.remaining(seconds, age)
+    if left is None or left == seconds:
+        return None if left is None else message
     return {**message, "android": {**android, "ttl": f"{left:f}s"}}
+
+
+@functools.lru_cache(maxsize=256)
+def _seconds(duration: str) -> Decimal | None:
+    written = _DURATION.fullmatch(duration)
+    return Decimal(written[1]) if written else None
 
 
 def _key_file(service_account: Mapping[str, Any] | str) -> Mapping[str, Any]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import msgspec
 import yarl
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
@@ -49,7 +49,7 @@ class Reply:
     def document(self) -> dict[str, Any]:
         """The JSON object that the body is, or an empty one if it is anything else."""
         try:
-            document = json.loads(self.body)
+            document = msgspec.json.decode(self.body)
         except (ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}

@@ -126,7 +126,8 @@ class Pool:
             self._connections.remove(connection)
             self._leaving.add(connection)
             connection.gone.add_done_callback(lambda _: self._leaving.discard(connection))
-        self._call()
+        if self._waiters:
+            self._call()
 
     def _grow(self) -> None:
         if self._opening or self._closed or len(self._connections) >= self._most:
