@@ -211,8 +211,8 @@ class Connection(asyncio.Protocol):
         at, end = 0, len(buffer)
         try:
             while end - at >= 9:
-                length = int.from_bytes(buffer[at : at + 3], "big")
-                if end - at < 9 + length <= 9 + frames.FRAME:
+                length = frames.length(buffer, at)
+                if end - at < 9 + length:
                     break
                 stream = int.from_bytes(buffer[at + 5 : at + 9], "big") & _LAST_STREAM
                 start = at + 9
@@ -293,8 +293,6 @@ class Connection(asyncio.Protocol):
             self._written = self._next - 2
 
     def _on_frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        if len(payload) > frames.FRAME:
-            raise ValueError("a frame that is too long")
         if self._block is not None and kind != frames.CONTINUATION:
             raise ValueError("a block of header fields without its end")
         if kind in _OF_A_STREAM and not (stream & 1 and stream < self._next):

@@ -49,8 +49,16 @@ _huffman = functools.lru_cache(maxsize=1024)(decode_huffman)
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A frame with its head."""
-    length = len(payload)
-    return _HEAD.pack(length >> 16, length & 0xFFFF, kind, flags, stream) + payload
+    size = len(payload)
+    return _HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
+
+
+def length(buffer: bytes, at: int) -> int:
+    """How long the payload is of the frame that begins there. ValueError if that is too much."""
+    octets = int.from_bytes(buffer[at : at + 3], "big")
+    if octets > FRAME:
+        raise ValueError("a frame that is too long")
+    return octets
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
@@ -165,9 +173,9 @@ def _read_integer(data: bytes, at: int, mask: int) -> tuple[int, int]:
 
 def _read_text(data: bytes, at: int) -> tuple[bytes, int]:
     coded = data[at] & 0x80
-    length, at = _read_integer(data, at, 0x7F)
-    end = at + length
+    size, at = _read_integer(data, at, 0x7F)
+    end = at + size
     text = data[at:end]
-    if len(text) != length:
+    if len(text) != size:
         raise IndexError
     return (_huffman(text) if coded else text), end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import email
@@ -15,7 +16,8 @@ from urllib.parse import unquote, urlencode
 from hypothesis import strategies as st
 from starlette.routing import Match
 
-from adapters import mime, mime_raw
+from adapters import http2, mime, mime_raw
+from adapters import http2_frames as frames
 from adapters.contract import DeliveryStatus, Forged, Receipt
 from adapters.doubles import twilio
 from adapters.messages import Email, Part
@@ -376,6 +378,46 @@ def the_guard_sees_the_application_that_the_routes_do(given):
                 assert unquote(application) == "mine", (route.path, path)
 
 
+# What providers answer over HTTP/2.
+
+OCTETS = mutated(
+    st.lists(
+        st.builds(
+            frames.frame,
+            st.integers(0, 10),
+            st.integers(0, 255),
+            st.sampled_from([0, 1, 3, 5, 7]),
+            st.binary(max_size=40)
+            | st.sampled_from(
+                [b"\x88", b"\x88\x00\x01a\x01b", b"\x20\x88", b"\x3f\xe1\x1f\x88", b"\xbe"]
+            ),
+        ),
+        max_size=12,
+    ).map(b"".join)
+)
+
+
+def whatever_a_provider_writes_every_request_ends(given):
+    octets, cut = given
+
+    async def go():
+        connection = http2.Connection("Peer", http2.Limits(), lambda _: None)
+        soon = asyncio.get_running_loop().time() + 60
+        block = frames.block([(b":path", b"/")])
+        sends = [
+            asyncio.ensure_future(connection.request(http2.Request(block, b"body"), soon))
+            for _ in range(3)
+        ]
+        await asyncio.sleep(0)
+        for piece in (octets[:cut], octets[cut:]):
+            connection.data_received(piece)
+        connection.connection_lost(None)
+        return await asyncio.gather(*sends, return_exceptions=True)
+
+    for end in asyncio.run(go()):
+        assert isinstance(end, http2.Answer | http2.NoAnswer | http2.NotProcessed), end
+
+
 TARGETS = {
     "requests": Target(JSON, a_request_is_read_or_refused),
     "rendering": Target(REQUEST, a_message_is_rendered_or_refused),
@@ -386,6 +428,9 @@ TARGETS = {
     "letters": Target(LETTER, a_letter_has_the_headers_that_it_should_and_no_more),
     "raw letters": Target(RAW, a_raw_letter_is_made_ready_or_refused),
     "receipts": Target(posts(), a_receipt_is_read_and_a_forged_one_refused),
+    "HTTP/2": Target(
+        st.tuples(OCTETS, st.integers(0, 200)), whatever_a_provider_writes_every_request_ends
+    ),
     "signatures": Target(st.tuples(REQUESTS, CHANGES), a_signature_is_good_for_what_was_signed),
     "signature heads": Target(ODD_HEADERS, a_head_of_nonsense_is_refused),
     "paths": Target(paths(), the_guard_sees_the_application_that_the_routes_do),
