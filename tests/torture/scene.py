@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,10 +22,10 @@ from sqlalchemy import text
 
 from tests import servers
 from tests.edges import processes
-from tests.torture import faults, testimony, witness
+from tests.torture import faults, leaks, testimony, witness
 from tests.torture.faults import Fault
 from tests.torture.ledgers import Ledgers, Rules
-from tests.torture.load import PRIVATE, Load
+from tests.torture.load import Load
 from tests.torture.world import CHANNELS, World
 from worker import settings as settings_
 from worker import store, vault
@@ -310,7 +309,7 @@ class Scene:
             changes=testimony.changes(self.db),
             receipts=testimony.receipts(self.receipts),
             peak_rings=self.peak_rings,
-            leaks=sorted(self.leaks | self._leaks_in_logs()),
+            leaks=sorted(self.leaks | leaks.in_logs(self.directory)),
         )
 
     def close(self, *, keep: bool = False) -> None:
@@ -446,26 +445,9 @@ class Scene:
                 contextlib.suppress(redis.RedisError, OSError),
                 redis.Redis.from_url(self.servers.redis.url, socket_timeout=0.5) as client,
             ):
-                waiting = {
-                    queue: client.llen(queue)
-                    for queue in client.keys("*sendpoint*")
-                    if client.type(queue) == b"list"
-                }
-                self.peak_rings = max(self.peak_rings, sum(waiting.values()))
-                for queue in waiting:
-                    for ring in client.lrange(queue, 0, 3):
-                        self._look(b"Redis", ring)
-
-    def _look(self, where: bytes, words: bytes) -> None:
-        if found := PRIVATE.search(words):
-            self.leaks.add(f"{where.decode()}: {found[0].decode()}")
-
-    def _leaks_in_logs(self) -> set[str]:
-        return {
-            f"{log.name}: {found.decode()}"
-            for log in self.directory.glob("*.log")
-            for found in set(re.findall(PRIVATE, log.read_bytes()))
-        }
+                waiting, found = leaks.in_redis(client)
+                self.peak_rings = max(self.peak_rings, waiting)
+                self.leaks |= found
 
 
 def _take_away(server: servers.Server, kind: str, seconds: float) -> None:
