@@ -1,9 +1,12 @@
 """`make torture`: break Sendpoint on a schedule, and say in Jepsen's words what came of it.
 
     python -m tests.torture --runs 6 --seed 1 --json torture.json
+    python -m tests.torture --sum torture.json another.json
 
 A seed is a run of its own; the same seed makes the same requests and breaks the same things at the
 same times. The exit status is 1 if a promise was broken; the ledgers of that run are then kept.
+The figures are written after each run, so that one which is cut short loses none before it.
+Several such commands may run side by side.
 """
 
 from __future__ import annotations
@@ -24,22 +27,22 @@ from tests.torture import scene, soak
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    if options.sum:
+        each = [one for file in options.sum for one in json.loads(file.read_text())["each"]]
+        return _came_to(_summary(each))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and take all processes along
     directory = options.keep or Path(tempfile.mkdtemp(prefix="torture-"))
     directory.mkdir(parents=True, exist_ok=True)
     give_up = time.monotonic() + 60.0 * options.minutes
     try:
-        outcomes = _runs(options, directory, give_up)
+        each = _runs(options, directory, give_up)
     except servers.Missing as missing:
         print(f"{missing}: the fault suite needs it", file=sys.stderr)
         return 2
-    summary = _summary(outcomes)
-    print(_report(summary))
-    if options.json is not None:
-        options.json.write_text(json.dumps(summary, indent=2) + "\n")
-    if summary["violations"]:
+    status = _came_to(_summary(each))
+    if status:
         print(f"The ledgers of what failed are in {directory}", file=sys.stderr)
-    return 1 if summary["violations"] else 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,12 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=2, help="worker processes; default 2")
     add("--minutes", type=float, default=10.0, help="begin no run after so many; default 10")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
+    add("--sum", type=Path, metavar="FILE", nargs="+", help="run nothing, and add up such files")
     add("--keep", type=Path, metavar="DIRECTORY", help="for logs and ledgers")
     return parser
 
 
-def _runs(options: argparse.Namespace, directory: Path, give_up: float) -> list[soak.Outcome]:
-    outcomes: list[soak.Outcome] = []
+def _runs(options: argparse.Namespace, directory: Path, give_up: float) -> list[dict]:
+    """Run seed after seed, and say of each what it came to."""
+    each: list[dict] = []
     with scene.opened(directory) as held:
         deployment = scene.Scene(held, workers=options.workers, directory=directory / "scene")
         try:
@@ -74,12 +79,21 @@ def _runs(options: argparse.Namespace, directory: Path, give_up: float) -> list[
                     seconds=options.seconds,
                     count=options.faults,
                 )
-                outcomes.append(one)
+                each.append(one.as_json())
+                if options.json is not None:
+                    _write(options.json, _summary(each))
                 print(_line(one), flush=True)
         finally:
-            broken = any(not one.report.valid for one in outcomes)
+            broken = any(one["violations"] for one in each)
             deployment.close(keep=broken or options.keep is not None)
-    return outcomes
+    return each
+
+
+def _write(file: Path, summary: dict) -> None:
+    """All or nothing, whenever it is cut short."""
+    whole = file.with_name(f"{file.name}.new")
+    whole.write_text(json.dumps(summary, indent=2) + "\n")
+    whole.replace(file)
 
 
 def _line(one: soak.Outcome) -> str:
@@ -93,29 +107,33 @@ def _line(one: soak.Outcome) -> str:
     )
 
 
-def _summary(outcomes: Sequence[soak.Outcome]) -> dict[str, object]:
+def _summary(each: Sequence[dict]) -> dict:
     """The figures of all runs together: sums, but for what is a maximum."""
     totals: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    for one in outcomes:
-        totals.update(one.report.totals())
-        faults.update(one.faults)
+    for one in each:
+        totals.update(one["report"])
+        faults.update(one["faults"])
+    most = max((one["report"]["most_attempts"] for one in each), default=0)
     return {
-        "runs": len(outcomes),
-        "seeds": [one.seed for one in outcomes],
-        "totals": dict(totals)
-        | {"most_attempts": max((one.report.most_attempts for one in outcomes), default=0)},
+        "runs": len(each),
+        "seeds": [one["seed"] for one in each],
+        "totals": dict(totals) | {"most_attempts": most},
         "faults": dict(sorted(faults.items())),
-        "longest_recovery": max((one.recovery for one in outcomes), default=0.0),
-        "most_rings": max((one.peak_rings for one in outcomes), default=0),
-        "restarts": sum(one.restarts for one in outcomes),
+        "longest_recovery": max((one["recovery"] for one in each), default=0.0),
+        "most_rings": max((one["peak_rings"] for one in each), default=0),
+        "restarts": sum(one["restarts"] for one in each),
         "violations": [
-            {"seed": one.seed, "invariant": broken.invariant, "what": broken.what}
-            for one in outcomes
-            for broken in one.report.violations
+            {"seed": one["seed"]} | broken for one in each for broken in one["violations"]
         ],
-        "each": [one.as_json() for one in outcomes],
+        "each": list(each),
     }
+
+
+def _came_to(summary: dict) -> int:
+    """Say what it all came to; the exit status."""
+    print(_report(summary))
+    return 1 if summary["violations"] else 0
 
 
 def _report(summary: dict) -> str:
