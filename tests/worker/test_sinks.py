@@ -75,6 +75,26 @@ def test_redis_takes_all_of_a_batch_or_none(redis_url):
     run(redis_url, put("a"))
 
 
+def test_a_redis_that_was_restarted_and_forgot_the_script_takes_events(redis_url):
+    run(redis_url, put("a"))
+    with redis.Redis.from_url(redis_url) as client:
+        client.script_flush()
+        run(redis_url, put("b"))
+        assert client.xlen("sendpoint:events:events") == 2
+
+
+def test_a_redis_that_forbids_scripts_is_found_out_before_there_are_events(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.acl_setuser(
+            "teller", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-evalsha"]
+        )
+        try:
+            with pytest.raises(sinks.NotTaken, match=r"Redis: .*permissions"):
+                run(redis_url.replace("redis://", "redis://teller:any@"), check)
+        finally:
+            client.acl_deluser("teller")
+
+
 def test_a_redis_that_is_away_is_so_in_words_without_the_url(redis_server, redis_url):
     redis_server.stop()
     for step in (put("a"), check):
