@@ -22,7 +22,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -104,25 +104,61 @@ class Subject:
     sender: Callable[[], str | None]
 
 
-Limits = Mapping[str, Mapping[str, Limit]]
-"""By owner, and then by what they are for."""
+Counted = tuple[str, Limit]
+"""A limit with the name of its count."""
 
 
-def by_owner(limits: Iterable[Limit]) -> Limits:
-    """The limits, as the functions below take them."""
-    found: dict[str, dict[str, Limit]] = {}
-    for one in limits:
-        found.setdefault(one.owner, {})[one.what] = one
-    return found
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One owner's limits for each of something: those with a name, by it, and the one without."""
+
+    each: Each
+    named: Mapping[str, Counted]
+    usual: Limit | None
 
 
-def of_message(limits: Limits, message: Subject) -> list[tuple[str, Limit]]:
+class Limits(dict[str, dict[str, Limit]]):
+    """By owner, and then by what they are for. Not to be changed once it is asked."""
+
+    def __init__(self, limits: Iterable[Limit] = ()) -> None:
+        super().__init__()
+        for one in limits:
+            self.setdefault(one.owner, {})[one.what] = one
+        # By application, channel and provider.
+        self._alike: dict[tuple[str, str, str], tuple[list[Counted], list[_Kind]]] = {}
+
+    def of_alike(
+        self, application_id: str, channel: str, provider: str
+    ) -> tuple[list[Counted], list[_Kind]]:
+        """The limits that every message of an application on a channel by a provider is under, and
+        those that its sender or recipient decides on. Worked out once."""
+        key = application_id, channel, provider
+        found = self._alike.get(key)
+        if found is None:
+            owners = [self[one] for one in (application_id, EVERYBODY) if one in self]
+            found = self._alike[key] = (
+                [
+                    (_name(one, value), one)
+                    for own in owners
+                    for one, value in _whole(own, *key[1:])
+                ],
+                [one for own in owners for one in _kinds(own, channel)],
+            )
+        return found
+
+
+def of_message(limits: Limits, message: Subject) -> Sequence[Counted]:
     """The limits that a message is under, each with the name of its count."""
-    found = []
-    for owner in (message.application_id, EVERYBODY):
-        own = limits.get(owner)
-        if own:
-            found += [(_name(one, value), one) for one, value in _matching(own, message)]
+    whole, kinds = limits.of_alike(message.application_id, message.channel, message.provider)
+    if not kinds:
+        return whole
+    found = [*whole]
+    for kind in kinds:
+        value = _value(kind.each, message)
+        if value in kind.named:
+            found.append(kind.named[value])
+        elif kind.usual is not None:
+            found.append((_name(kind.usual, value), kind.usual))
     return found
 
 
@@ -197,47 +233,50 @@ def least_burst(what: str) -> int:
     return REQUEST_RECIPIENTS if what == RECIPIENTS else 1
 
 
-def _matching(own: Mapping[str, Limit], message: Subject) -> Iterator[tuple[Limit, str | None]]:
-    """The limits of one owner that a message is under; with each that is not for one thing alone,
-    the thing that it counts the message for."""
-    for name in (ALL, message.channel):
+def _whole(
+    own: Mapping[str, Limit], channel: str, provider: str
+) -> Iterator[tuple[Limit, str | None]]:
+    """Those of one owner's limits that all messages on a channel by a provider are under; with each
+    that is not for one thing alone, the thing that it counts them for."""
+    push = str(ChannelType.PUSH) if _queue(channel) == _PUSH_QUEUE else channel
+    for name in dict.fromkeys((ALL, channel, push)):
         if name in own:
             yield own[name], None
-    if str(ChannelType.PUSH) in own and _queue(message.channel) == _PUSH_QUEUE:
-        yield own[str(ChannelType.PUSH)], None
-    for each in Each:
-        if not any(one.startswith(each) for one in own):
+    folded = _folded(Each.PROVIDER, provider)
+    if (named := own.get(f"{Each.PROVIDER}:{folded}")) is not None:
+        yield named, None
+    elif Each.PROVIDER in own:
+        yield own[Each.PROVIDER], folded
+
+
+def _kinds(own: Mapping[str, Limit], channel: str) -> Iterator[_Kind]:
+    """Those that depend on the message itself."""
+    for each in (Each.SENDER, Each.RECIPIENT, Each.DOMAIN):
+        if each is Each.DOMAIN and channel != ChannelType.EMAIL:
             continue
-        value = _value(each, message)
-        if value is None:
-            continue
-        named = own.get(f"{each}:{value}")
-        if named is not None:
-            yield named, None
-        elif each in own:
-            yield own[each], value
+        start = f"{each}:"
+        named = {
+            what.removeprefix(start): (_name(one, None), one)
+            for what, one in own.items()
+            if what.startswith(start)
+        }
+        if named or each in own:
+            yield _Kind(each, named, own.get(each))
 
 
 def _queue(channel: str) -> str | None:
     return plan.QUEUE_OF.get(ChannelType(channel))
 
 
-def _value(each: Each, message: Subject) -> str | None:
-    """The message's own provider, sender, recipient or domain, spelt the one way."""
-    match each:
-        case Each.PROVIDER:
-            return _folded(each, message.provider)
-        case Each.SENDER:
-            # One that is not known is the provider's own, which is one by itself.
-            sender = message.sender()
-            return _folded(each, sender) if sender else f"({message.provider})"
-        case Each.RECIPIENT:
-            email = message.channel == ChannelType.EMAIL
-            return _mailbox(message.address) if email else message.address.strip()
-        case Each.DOMAIN:
-            if message.channel != ChannelType.EMAIL:
-                return None
-            return _domain(_mailbox(message.address).rpartition("@")[2])
+def _value(each: Each, message: Subject) -> str:
+    """The message's own sender, recipient or domain, spelt the one way."""
+    if each is Each.SENDER:
+        # One that is not known is the provider's own, which is one by itself.
+        sender = message.sender()
+        return _folded(each, sender) if sender else f"({message.provider})"
+    email = message.channel == ChannelType.EMAIL
+    recipient = _mailbox(message.address) if email else message.address.strip()
+    return recipient if each is Each.RECIPIENT else _domain(recipient.rpartition("@")[2])
 
 
 def _folded(each: Each, name: str) -> str:

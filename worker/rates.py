@@ -24,7 +24,7 @@ class Rates:
         if cached is not None:
             return cached
         try:
-            found = limits.by_owner(store.limits(self._db))
+            found = limits.Limits(store.limits(self._db))
         except store.Unavailable:
             if self._read is None:
                 raise

@@ -27,7 +27,7 @@ def subject(**members):
 
 def names(*of, **members):
     """The names of the counts that a message is under."""
-    return [name for name, _ in limits.of_message(limits.by_owner(of), subject(**members))]
+    return [name for name, _ in limits.of_message(limits.Limits(of), subject(**members))]
 
 
 def test_a_name_tells_nothing_of_whom_it_counts():
@@ -66,6 +66,23 @@ def test_a_limit_with_a_name_takes_the_place_of_the_one_without():
     assert names(each, gmail)[0].startswith(f"{each.id.hex}:")
 
 
+def test_what_is_worked_out_once_for_messages_alike_is_not_taken_for_others():
+    limited = [limit(one) for one in ("EMAIL", "PUSH", "provider", "provider:second", "recipient")]
+    email, push, each, second, recipient = limited
+    of = limits.Limits([*limited, limit("all", owner=OTHER)])
+
+    def under(**members):
+        return [one for _, one in limits.of_message(of, subject(**members))]
+
+    for _ in range(2):
+        assert under() == [email, each, recipient]
+        assert under(provider="second") == [email, second, recipient]
+        assert under(channel="GCM") == [push, each, recipient]
+        assert [one.owner for one in under(application_id=OTHER)] == [OTHER]
+        names = [name for name, _ in limits.of_message(of, subject(channel="GCM", address="t"))]
+        assert names[2] != limits.of_message(of, subject(channel="GCM", address="u"))[2][0]
+
+
 def test_everybodys_limits_come_on_top():
     own, everybodys = limit("EMAIL"), limit("all", owner="*")
     assert names(own, everybodys) == [own.id.hex, everybodys.id.hex]
@@ -83,13 +100,13 @@ def test_a_callers_own_limit_takes_the_place_of_everybodys_and_an_applications_c
         limit("intake:requests", owner=owner, rate=rate)
         for owner, rate in (("*", "5/h"), (KEY, "9/h"), (APP, "7/h"))
     )
-    of = limits.by_owner([usual, own, app])
+    of = limits.Limits([usual, own, app])
     assert [one for _, one, _ in limits.of_request(of, APP, KEY, 3)] == [own, app]
     assert [one for _, one, _ in limits.of_request(of, OTHER, "SPOTHER", 3)] == [usual]
 
 
 def test_a_request_costs_no_more_than_can_ever_be_there():
-    of = limits.by_owner([limit("intake:recipients", rate="10/h", burst=100)])
+    of = limits.Limits([limit("intake:recipients", rate="10/h", burst=100)])
     assert [cost for *_, cost in limits.of_request(of, APP, "", 30)] == [30]
     assert [cost for *_, cost in limits.of_request(of, APP, "", 1500)] == [100]
 
@@ -98,8 +115,8 @@ def test_a_backlogs_bound_is_the_applications_else_everybodys_else_the_settings(
     everybodys = limit("backlog", owner="*", rate=None, burst=10)
     own = limit("backlog", rate=None, burst=0)
     assert limits.backlog({}, APP, 1000) == 1000
-    assert limits.backlog(limits.by_owner([everybodys]), APP, 1000) == 10
-    assert limits.backlog(limits.by_owner([everybodys, own]), APP, 1000) == 0
+    assert limits.backlog(limits.Limits([everybodys]), APP, 1000) == 10
+    assert limits.backlog(limits.Limits([everybodys, own]), APP, 1000) == 0
 
 
 @pytest.mark.parametrize("text", ["50/s", "300/m", "5/h", "1000/d", "10/30s", "1/7d"])
