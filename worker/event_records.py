@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.parser
 import email.policy
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -146,6 +147,7 @@ def of_app(
     }
 
 
+@functools.lru_cache(maxsize=1000)
 def account_of(arn: str) -> str:
     """The account in an ARN, where Pinpoint's records have the one that sent."""
     return (arn.split(":") + [""] * 5)[4] or NOBODY

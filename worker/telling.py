@@ -16,6 +16,7 @@ from worker import event_records, render, store, wire
 from worker.event_records import Record, Sent
 from worker.runtime import Runtime
 
+_CONTEXT = '"Context"'
 _SENDERS = ("from_address", "origination_number", "sender_id")
 
 _log = logging.getLogger(__name__)
@@ -124,8 +125,16 @@ def _sent(
         message=message,
         sender=sender,
         server=str(server) if server else None,
-        context={**(request.Context or {}), **(_recipient(row).Context or {})},
+        context=_context(row, request),
     )
+
+
+def _context(row: store.Claimed | store.Settled, request: wire.MessageRequest) -> Mapping[str, str]:
+    """What the caller said of the request, and of this recipient of it."""
+    # Few say anything of one recipient: the others are not read once more for it.
+    if row.configuration and _CONTEXT in row.configuration:
+        return {**(request.Context or {}), **(_recipient(row).Context or {})}
+    return request.Context or {}
 
 
 def _recipient(row: store.Claimed | store.Settled) -> wire.EndpointSendConfiguration:

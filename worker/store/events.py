@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, delete, func, insert, or_, select
+from sqlalchemy import Connection, Executable, Text, delete, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from worker.store import database
@@ -169,19 +169,20 @@ def streams_of(connection: Connection, application_ids: Collection[str]) -> dict
 
 def insert_events(db: Database, connection: Connection, events: Sequence[Event]) -> None:
     """Write events in the transaction of what they tell of, all in one statement."""
-    new = database.given(db, application_id=Text(), record=Text()).c
     rows = [{"application_id": one.application_id, "record": one.record} for one in events]
-    connection.execute(
-        insert(event).from_select(
-            ["application_id", "record", "created_at"],
-            select(new.application_id, new.record, db.after(0)),
-        ),
-        database.as_rows(rows),
-    )
+    connection.execute(db.statement(_insert), database.as_rows(rows))
 
 
 def as_stream(one: Any) -> EventStream:
     """A row of `event_stream`."""
     return EventStream(
         one.application_id, one.destination, one.role, one.modified_by, one.modified_at
+    )
+
+
+def _insert(db: Database) -> Executable:
+    new = database.given(db, application_id=Text(), record=Text()).c
+    return insert(event).from_select(
+        ["application_id", "record", "created_at"],
+        select(new.application_id, new.record, db.after(0)),
     )
