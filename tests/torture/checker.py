@@ -14,8 +14,11 @@ from tests.torture.ledgers import Answer, Attempt, Call, Change, Ledgers, Receip
 
 SUCCESSFUL = "SUCCESSFUL"
 UNKNOWN = "UNKNOWN_FAILURE"
-NOT_SENT = frozenset({"PERMANENT_FAILURE", "TIMEOUT", "OPT_OUT", "DUPLICATE"})
+DUPLICATE = "DUPLICATE"
+FAILED = frozenset({"PERMANENT_FAILURE", "TIMEOUT", "OPT_OUT"})
+NOT_SENT = FAILED | {DUPLICATE}
 PENDING = 202
+_ROUNDING = 0.001  # seconds, of a database's times
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +35,7 @@ class Report:
     """Totals are in recipients. `lost`, `stuck`, `unexpected`, `wrongly_reported` and
     `doubled_outside` are 0 in every run that keeps its promises; `duplicated` counts the repeated
     sends that an attempt on record explains, `recovered` those whose caller never got an answer
-    and which were sent all the same."""
+    and which were sent all the same, `withheld` what was asked for again within the window."""
 
     attempted: int = 0
     acknowledged: int = 0
@@ -47,6 +50,7 @@ class Report:
     doubled_outside: int = 0
     recovered: int = 0
     wrongly_reported: int = 0
+    withheld: int = 0
     rescued: int = 0
     late_results: int = 0
     most_attempts: int = 0
@@ -75,14 +79,36 @@ class _Run:
         self.changes = _grouped(
             sorted(ledgers.changes, key=lambda one: one.number), lambda one: one.row
         )
-        self.receipts = _grouped(ledgers.receipts, lambda one: one.address)
-        self.accepted: Mapping[str, Sequence[Receipt]] = {
-            address: [one for one in receipts if one.accepted]
-            for address, receipts in self.receipts.items()
+        self.asked = Counter(address for call in ledgers.calls for address in call.addresses)
+        self.sent_to = {one.address for one in ledgers.receipts}
+        self._of = {(row.address, row.id): row.id for row in ledgers.rows}
+        self.receipts: Mapping[str | None, Sequence[Receipt]] = _grouped(
+            ledgers.receipts, self._row_of
+        )
+        self.accepted: Mapping[str | None, Sequence[Receipt]] = {
+            row: [one for one in receipts if one.accepted]
+            for row, receipts in self.receipts.items()
         }
 
+    def _row_of(self, receipt: Receipt) -> str | None:
+        """The id of the row that a receipt is about: by our id and its address, else by the
+        address alone."""
+        known = self._of.get((receipt.address, receipt.message_id or ""))
+        rows = self.by_address.get(receipt.address, ())
+        return known or next((row.id for row in rows), None)
+
     def accepts(self, row: Row) -> int:
-        return len(self.accepted.get(row.address, ()))
+        return len(self.accepted.get(row.id, ()))
+
+    def had_failed(self, row: Row, by: float) -> bool:
+        """Whether a row had failed by then, and surely had not been delivered."""
+        settled = [one.at for one in self.changes.get(row.id, ()) if one.state == "DONE"]
+        ended = (
+            row.state == "DONE"
+            and row.status in FAILED
+            and max(settled, default=by) <= by + _ROUNDING
+        )
+        return ended and not self.ambiguous(row)
 
     def ambiguous(self, row: Row) -> set[int]:
         """The lease tokens of attempts that the record says may have reached the provider, beside
@@ -131,6 +157,7 @@ def check(ledgers: Ledgers) -> Report:
         doubled_outside=words["duplicated"],
         recovered=sum(row.address in unknown and run.accepts(row) > 0 for row in done),
         wrongly_reported=words["wrongly reported"],
+        withheld=sum(row.status == DUPLICATE for row in done),
         rescued=sum(
             not one.late and one.status == UNKNOWN for of in run.attempts.values() for one in of
         ),
@@ -167,7 +194,7 @@ def _told_what_the_row_says(run: _Run) -> Iterator[str]:
     for call in run.calls:
         for address, (status, code, message_id) in call.told.items():
             for row in run.by_address.get(address, ()):
-                final = code != PENDING
+                final = code != PENDING and row.request_id in call.request_ids
                 if final and (status, code, message_id) != (row.status, row.code, row.message_id):
                     yield (
                         f"{address} was told {status} {code} {message_id}, its row says "
@@ -200,7 +227,7 @@ def _success_was_accepted(run: _Run) -> Iterator[str]:
     for row in run.rows:
         if row.status != SUCCESSFUL or row.state != "DONE":
             continue
-        accepted = run.accepted.get(row.address, ())
+        accepted = run.accepted.get(row.id, ())
         if not accepted:
             yield f"{row.address} is SUCCESSFUL and no provider accepted it"
             continue
@@ -250,7 +277,7 @@ def _sent_within_a_lease(run: _Run) -> Iterator[str]:
     slack = run.rules.slack
     for row in run.rows:
         claims = [one for one in run.changes.get(row.id, ()) if one.state == "SENDING"]
-        for receipt in run.accepted.get(row.address, ()):
+        for receipt in run.accepted.get(row.id, ()):
             begun = [one for one in claims if one.at <= receipt.at + slack]
             if not begun:
                 yield f"{row.address} was sent and nobody had claimed it"
@@ -267,8 +294,8 @@ def _one_set_of_rows(run: _Run) -> Iterator[str]:
         if len(set(call.request_ids)) > 1:
             yield f"request {call.name} was answered as {len(set(call.request_ids))} requests"
     for address, rows in run.by_address.items():
-        if len(rows) > 1:
-            yield f"{address} has {len(rows)} rows"
+        if len(rows) > max(1, run.asked[address]):
+            yield f"{address} has {len(rows)} rows and was asked for {run.asked[address]} times"
 
 
 def _refused_is_not_stored(run: _Run) -> Iterator[str]:
@@ -283,27 +310,31 @@ def _nothing_out_of_nowhere(run: _Run) -> Iterator[str]:
     asked = {address for call in run.calls for address in call.addresses}
     for address in run.by_address.keys() - asked:
         yield f"{address} has a row and nobody asked for it"
-    for address in run.receipts.keys() - run.by_address.keys():
+    for address in run.sent_to - run.by_address.keys():
         yield f"{address} was sent to and has no row"
 
 
 def _in_its_own_application(run: _Run) -> Iterator[str]:
-    of = {address: call.application_id for call in run.calls for address in call.addresses}
+    of = defaultdict(set)
+    for call in run.calls:
+        for address in call.addresses:
+            of[address].add(call.application_id)
     for row in run.rows:
-        if of.get(row.address, row.application_id) != row.application_id:
+        if row.application_id not in of.get(row.address, {row.application_id}):
             yield f"{row.address} is stored in application {row.application_id}"
 
 
 def _all_or_nothing(run: _Run) -> Iterator[str]:
     for call in run.calls:
-        stored = sum(address in run.by_address for address in call.addresses)
-        if stored not in {0, len(call.addresses)}:
-            yield f"request {call.name} has {stored} of {len(call.addresses)} rows"
+        own = [address for address in call.addresses if run.asked[address] == 1]
+        stored = sum(address in run.by_address for address in own)
+        if stored not in {0, len(own)}:
+            yield f"request {call.name} has {stored} of {len(own)} rows"
 
 
 def _the_same_id_each_time(run: _Run) -> Iterator[str]:
     for row in run.rows:
-        for receipt in run.receipts.get(row.address, ()):
+        for receipt in run.receipts.get(row.id, ()):
             if receipt.message_id not in {None, row.id}:
                 yield f"{row.address} was sent as {receipt.message_id}, its row is {row.id}"
 
@@ -329,6 +360,26 @@ def _nobody_holds_for_long(run: _Run) -> Iterator[str]:
                 yield f"row {before.row} was SENDING for {held:.1f} s and nothing broke"
 
 
+def _sent_once_within_the_window(run: _Run) -> Iterator[str]:
+    """Of the same messages, which are those to one address here, one holds the window until it
+    ends or the message has failed; what is withheld is withheld for its sake."""
+    window = run.rules.dedupe_window
+    of = _grouped(run.rows, lambda row: (row.application_id, row.channel, row.address))
+    for rows in of.values() if window else ():
+        held = sorted(
+            (row for row in rows if row.status != DUPLICATE), key=lambda row: row.accepted_at
+        )
+        for first, again in itertools.pairwise(held):
+            after = again.accepted_at - first.accepted_at
+            if after < window - _ROUNDING and not run.had_failed(first, again.accepted_at):
+                yield f"{again.address} was accepted again {after:.1f} s after the same message"
+        for row in rows:
+            if row.status == DUPLICATE and not any(
+                0.0 <= row.accepted_at - first.accepted_at < window + _ROUNDING for first in held
+            ):
+                yield f"{row.address} was withheld for the sake of none"
+
+
 _INVARIANTS: Sequence[tuple[str, str, Callable[[_Run], Iterator[str]]]] = (
     ("I1", "lost", _accepted_is_stored),
     ("I2", "stuck", _settled_in_the_end),
@@ -351,6 +402,7 @@ _INVARIANTS: Sequence[tuple[str, str, Callable[[_Run], Iterator[str]]]] = (
     ("I14", "unfenced", _the_same_id_each_time),
     ("I15", "leaked", _nothing_leaks),
     ("I16", "stuck", _nobody_holds_for_long),
+    ("I17", "duplicated", _sent_once_within_the_window),
 )
 
 

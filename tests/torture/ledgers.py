@@ -1,7 +1,7 @@
 """What the checker compares: what callers were told, what the rows say, what the providers got.
 
-Plain values. Recipients are known by their address, which no two requests of a run share, so that
-a channel whose protocol carries no id of ours (SMS, FCM) is joined as well as any other. Times are
+Plain values. Recipients are known by their address, so that a channel whose protocol carries no id
+of ours (FCM) is joined as well as any other; where two requests share one, by our id. Times are
 seconds since the epoch, all on one machine.
 """
 
@@ -49,6 +49,7 @@ class Row:
     message_id: str | None
     attempt: int
     token: int
+    accepted_at: float
     expires_at: float
 
 
@@ -108,6 +109,8 @@ class Rules:
     quiet_since: float | None = None
     """When the last fault had ended; from then on I16 holds."""
     oldest_sending: float | None = None
+    dedupe_window: float = 0.0
+    """Within it the same message is not sent again (I17); 0 is no window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from typing import Any
 from tests.torture import simulator
 from tests.torture.checker import Violation
 from worker import attempt, events, intake, retry, sweeping
-from worker.store import deliveries, feeding, requests, settling
+from worker.store import deliveries, feeding, recent, requests, settling
 
 SEEDS = 60
 """How many storms a mutant may live through before the suite is held to be blind."""
@@ -244,6 +244,30 @@ MUTANTS = (
         settling.rescue,
         "row.lease_until <= db.after(0)",
         "row.lease_until <= db.after(-25.0)",
+    ),
+    Mutant(
+        "the same message is sent again before its window ends",
+        ("I17",),
+        recent._take,
+        "column.expires_at <= db.after(0)",
+        "column.expires_at <= db.after(8.0)",
+        (("repeats", 6),),
+    ),
+    Mutant(
+        "a message that failed is sent again although it may have been delivered",
+        ("I17",),
+        recent._take,
+        "standing.IS[Standing.READY],",
+        "",
+        (("failing", 40), ("recipients", 4), ("repeats", 6), ("steps", 500)),
+    ),
+    Mutant(
+        "a message is withheld after its window has ended",
+        ("I17",),
+        recent._take,
+        "column.expires_at <= db.after(0)",
+        "column.expires_at <= db.after(-1000.0)",
+        (("repeats", 6),),
     ),
 )
 

@@ -328,7 +328,9 @@ class Simulation:
     """One seed. `recipients` is about how many there will be, `breadth` how many of them a step is
     about at most: 1 explores what may come between any two steps of a delivery, more what batches
     do. `kills`, `stops` and `failing` are how often workers are killed or stopped, and providers
-    are not available, beside what else happens. `applications` take turns in what is asked."""
+    are not available, beside what else happens. `applications` take turns in what is asked. Of ten
+    requests `repeats` ask for some messages of one before them once more, and there is a window in
+    which these are not sent again."""
 
     def __init__(
         self,
@@ -343,12 +345,16 @@ class Simulation:
         stops: int = 2,
         failing: int = 2,
         applications: int = 1,
+        repeats: int = 0,
     ) -> None:
         self.site, self.seed = site, seed
         self.applications = site.applications[:applications]
         self.steps, self.most, self.breadth = steps, recipients, breadth
         self.failing = failing
         self.rng = random.Random(f"simulation {seed}")
+        # A chance of its own: storms without repetitions stay what they were.
+        self.repeats, self.repeating = repeats, random.Random(f"repetitions {seed}")
+        self.asked: list[dict[str, str]] = []
         self.changes = {
             "lease": LEASE,
             "max_attempts": MAX_ATTEMPTS,
@@ -356,6 +362,7 @@ class Simulation:
             "ring_again_after": 5.0,
             "window": self.rng.choice([4 * breadth, 500]),
             "backoff_base": 1.0,
+            "dedupe_window": self.repeating.choice([LEASE, 10 * LEASE]) if repeats else 0.0,
         }
         self.clock = site.clock
         self.control = site.control
@@ -428,16 +435,11 @@ class Simulation:
 
     def accept(self) -> None:
         """A caller sends a request, once or twice, and things may break under intake's hand."""
-        if self.accepted >= self.most:
+        channels = self._new() | self._again()
+        if not channels:
             return
-        count = self.rng.randint(1, min(4 * self.breadth, 100))
-        channels = {
-            f"{channel}-{self.seed}-{self.accepted + number}": channel
-            for number in range(count)
-            for channel in [self.rng.choice(_CHANNELS)]
-        }
-        self.accepted += count
-        name = f"call-{self.accepted}"
+        self.asked.append(channels)
+        name = f"call-{len(self.asked)}"
         application = self.applications[len(self.calls) % len(self.applications)]
         said, answer, ids = None, Answer.UNKNOWN, []
         for _ in range(self.rng.choice([1, 1, 2])):
@@ -468,6 +470,26 @@ class Simulation:
                 request_ids=tuple(ids),
             )
         )
+
+    def _new(self) -> dict[str, str]:
+        """Recipients whom nobody asked for before, with their channels; none once all have come."""
+        if self.accepted >= self.most:
+            return {}
+        count = self.rng.randint(1, min(4 * self.breadth, 50 if self.repeats else 100))
+        first, self.accepted = self.accepted, self.accepted + count
+        return {
+            f"{channel}-{self.seed}-{first + number}": channel
+            for number in range(count)
+            for channel in [self.rng.choice(_CHANNELS)]
+        }
+
+    def _again(self) -> dict[str, str]:
+        """Some recipients of a request before, now and then."""
+        if not self.asked or self.repeating.random() >= self.repeats / 10:
+            return {}
+        before = self.repeating.choice(self.asked)
+        count = self.repeating.randint(1, min(len(before), 50))
+        return {one: before[one] for one in self.repeating.sample(list(before), count)}
 
     def refuse(self) -> None:
         """A caller sends what nobody can take: 101 recipients are one too many."""
@@ -590,6 +612,8 @@ class Simulation:
         self.faults += 1
         self.clock_set_at = self.ticks
         seconds = self.rng.choice([-3.0, LEASE * 1.5, 3.0])
+        if self.repeats:  # set back, it would not say which of two messages was accepted first
+            seconds = abs(seconds)
         self.clock.move(seconds)
         self._note(f"the database's clock is set by {seconds} s")
 
@@ -632,6 +656,7 @@ class Simulation:
                 slack=now,
                 quiet_since=self.quiet_since,
                 oldest_sending=2 * LEASE + _SWEEP,
+                dedupe_window=self.changes["dedupe_window"],
             ),
             calls=self.calls,
             rows=testimony.rows(self.control),
@@ -645,13 +670,16 @@ class Simulation:
 
     def sent(self, worker: Process, delivery: Delivery, answer: asyncio.Future[Outcome]) -> Send:
         """A worker begins to send. It may only while its lease lasts, and end it within it."""
-        token, claimed_at = worker.claims[delivery.address, delivery.attempt]
+        claim = worker.claims.get((delivery.id, delivery.attempt))
+        if claim is None:
+            self._complain("I14", "unfenced", f"{delivery.address} is sent as {delivery.id}")
+        token, claimed_at = claim or (0, self.ticks)
         ends = self.ticks + delivery.timeout
         if ends > claimed_at + LEASE:
             late = f"{ends - claimed_at - LEASE:.1f} s after its lease"
             self._complain("I9", "unfenced", f"{delivery.address} may be sent until {late}")
         send = Send(delivery, answer, worker, token, claimed_at, ends)
-        before, self.under_way[delivery.address] = self.under_way.get(delivery.address), send
+        before, self.under_way[delivery.id] = self.under_way.get(delivery.id), send
         held = before is not None and not before.answer.done() and self.ticks < before.ends
         # A clock that is set ends leases before their time: then nobody can do better.
         if before is not None and held and min(before.claimed_at, claimed_at) > self.clock_set_at:
@@ -675,7 +703,7 @@ class Simulation:
             )
         )
         if accepted:
-            key = (address, send.token)
+            key = (send.delivery.id, send.token)
             self.tokens[key] = self.tokens.get(key, 0) + 1
             if self.tokens[key] > 1:
                 self._complain("I5", "duplicated", f"{address} was sent twice under one lease")
@@ -742,7 +770,7 @@ class Simulation:
     def _note_claims(self, worker: Process, result: Any) -> None:
         for one in result if isinstance(result, Sequence) else ():
             if isinstance(one, store.Claimed):
-                worker.claims[one.address, one.attempt] = one.lease_token, self.ticks
+                worker.claims[str(one.id), one.attempt] = one.lease_token, self.ticks
                 self.newest[one.id] = max(one.lease_token, self.newest.get(one.id, 0))
                 self._note(f"worker {worker.number} claims {one.address} (token {one.lease_token})")
 

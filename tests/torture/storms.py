@@ -2,6 +2,7 @@
 
     python -m tests.torture.storms --seeds 200
     python -m tests.torture.storms --seeds 100 --broad
+    python -m tests.torture.storms --seeds 100 --repeats 3
 
 The same seeds come to the same figures on every machine.
 """
@@ -28,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=200, help="how many; default 200")
     parser.add_argument("--seed", type=int, default=0, help="the first of them; default 0")
     parser.add_argument("--broad", action="store_true", help="about batches of up to 100")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=0,
+        help="of ten requests so many ask once more for what was asked for; default 0",
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="begin none after so many")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args(arguments)
@@ -40,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if time.monotonic() > give_up:
                 print(f"{options.minutes:g} minutes are over")
                 break
-            one = simulator.simulate(site, seed, **(BROAD if options.broad else {}))
+            kind = (BROAD if options.broad else {}) | {"repeats": options.repeats}
+            one = simulator.simulate(site, seed, **kind)
             most = max(totals["most_attempts"], one.report.most_attempts)
             totals.update(one.report.totals())
             totals.update(

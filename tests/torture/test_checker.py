@@ -7,7 +7,14 @@ import pytest
 from tests.torture.checker import check
 from tests.torture.ledgers import Answer, Attempt, Call, Change, Ledgers, Receipt, Row, Rules
 
-RULES = Rules(max_attempts=3, lease=10.0, rings_bound=100, quiet_since=50.0, oldest_sending=20.0)
+RULES = Rules(
+    max_attempts=3,
+    lease=10.0,
+    rings_bound=100,
+    quiet_since=50.0,
+    oldest_sending=20.0,
+    dedupe_window=60.0,
+)
 ROW = Row(
     id="row",
     request_id="request",
@@ -20,6 +27,7 @@ ROW = Row(
     message_id="id at provider",
     attempt=1,
     token=1,
+    accepted_at=99.0,
     expires_at=1000.0,
 )
 CALL = Call(
@@ -93,6 +101,25 @@ TWICE = {
     "changes": (CLAIM, RESCUE, SECOND_CLAIM, SECOND_RECORD),
     "receipts": (RECEIPT, receipt(at=111.5)),
 }
+AGAIN = dataclasses.replace(ROW, id="row 2", request_id="request 2", accepted_at=120.0)
+AGAIN_CHANGES = tuple(
+    dataclasses.replace(one, row="row 2", number=one.number + 10, at=one.at + 21.0,
+                        lease_until=one.lease_until and one.lease_until + 21.0)
+    for one in (CLAIM, RECORD)
+)  # fmt: skip
+ASKED_AGAIN = {
+    "calls": (
+        CALL,
+        dataclasses.replace(CALL, name="call 2", request_ids=("request 2",)),
+    ),
+    "rows": (ROW, AGAIN),
+    "changes": (CLAIM, RECORD, *AGAIN_CHANGES),
+    "receipts": (RECEIPT, receipt(at=121.5, message_id="row 2")),
+}
+WITHHELD = dataclasses.replace(
+    AGAIN, status="DUPLICATE", code=409, message_id=None, attempt=0, token=0
+)
+"""The same message is asked for again within the window."""
 
 BROKEN = [
     ("I1", "lost", {"rows": (), "changes": (), "receipts": ()}),
@@ -140,6 +167,17 @@ BROKEN = [
     ("I16", "stuck", {"changes": (CLAIM, dataclasses.replace(RECORD, at=121.0))}),
     ("I16", "stuck", {"receipts": (receipt(at=41.0),), "changes": (
         dataclasses.replace(CLAIM, at=40.0), dataclasses.replace(RECORD, at=71.0))}),
+    ("I17", "duplicated", ASKED_AGAIN),
+    ("I17", "duplicated", ASKED_AGAIN | {"receipts": ASKED_AGAIN["receipts"][1:], "rows": (
+        dataclasses.replace(ROW, status="PERMANENT_FAILURE"), AGAIN),
+        "attempts": (LOST_HOLDER,)}),
+    ("I17", "duplicated", ASKED_AGAIN | {"receipts": ASKED_AGAIN["receipts"][1:], "rows": (
+        dataclasses.replace(ROW, status="PERMANENT_FAILURE"),
+        dataclasses.replace(AGAIN, accepted_at=100.9))}),
+    ("I17", "duplicated", {"rows": (WITHHELD,), "changes": (), "receipts": (),
+                           "calls": call(request_ids=("request 2",), told={})}),
+    ("I17", "duplicated", {"rows": (ROW, dataclasses.replace(WITHHELD, accepted_at=159.0)),
+                           "calls": ASKED_AGAIN["calls"]}),
 ]  # fmt: skip
 
 
@@ -158,7 +196,7 @@ def test_each_invariant_can_be_broken(invariant, word, changes):
 
 
 def test_every_invariant_is_broken_by_some_ledger():
-    assert {invariant for invariant, _, _ in BROKEN} == {f"I{n}" for n in range(1, 17)}
+    assert {invariant for invariant, _, _ in BROKEN} == {f"I{n}" for n in range(1, 18)}
 
 
 def test_a_double_that_a_lost_holder_explains_is_counted_and_allowed():
@@ -214,3 +252,40 @@ def test_a_message_that_was_given_back_takes_its_attempt_back():
         receipts=(receipt(at=102.5),),
     )
     assert check(ledgers).violations == ()
+
+
+def test_what_is_withheld_within_the_window_is_counted_and_may_be_sent_after_it():
+    withheld = dataclasses.replace(SOUND, calls=ASKED_AGAIN["calls"], rows=(ROW, WITHHELD))
+    report = check(withheld)
+    assert report.violations == ()
+    assert (report.withheld, report.duplicated) == (1, 0)
+    later = {"rows": (ROW, dataclasses.replace(AGAIN, accepted_at=159.0))}
+    assert check(dataclasses.replace(SOUND, **ASKED_AGAIN | later)).violations == ()
+    nothing_promised = dataclasses.replace(RULES, dedupe_window=0.0)
+    assert check(dataclasses.replace(SOUND, **ASKED_AGAIN, rules=nothing_promised)).valid
+
+
+def test_what_had_failed_and_surely_was_not_delivered_may_be_sent_again_within_the_window():
+    failed = ASKED_AGAIN | {
+        "rows": (dataclasses.replace(ROW, status="PERMANENT_FAILURE"), AGAIN),
+        "receipts": ASKED_AGAIN["receipts"][1:],
+        "calls": tuple(dataclasses.replace(one, told={}) for one in ASKED_AGAIN["calls"]),
+    }
+    assert check(dataclasses.replace(SOUND, **failed)).violations == ()
+
+
+def test_the_same_message_in_another_application_is_another():
+    elsewhere = ASKED_AGAIN | {
+        "rows": (ROW, dataclasses.replace(AGAIN, application_id="other")),
+        "calls": (
+            CALL,
+            dataclasses.replace(ASKED_AGAIN["calls"][1], application_id="other"),
+        ),
+    }
+    assert check(dataclasses.replace(SOUND, **elsewhere)).violations == ()
+
+
+def test_a_receipt_is_its_own_rows_and_no_namesakes():
+    twice = ASKED_AGAIN | {"receipts": (RECEIPT, receipt(at=100.7))}
+    found = {one.invariant for one in check(dataclasses.replace(SOUND, **twice)).violations}
+    assert {"I4", "I6"} <= found, "one row was sent twice, and the other never"

@@ -9,6 +9,8 @@ DENSE = range(10)
 """Seeds of storms about few messages, in which anything comes between any two steps."""
 BROAD = {"recipients": 600, "breadth": 40, "steps": 150}
 """Storms about batches."""
+REPEATING = {"repeats": 6, "applications": 2, "recipients": 6, "steps": 250}
+"""Storms in which most requests ask once more for what was asked for."""
 QUICKLY = (
     "a database that is gone is answered with 200",
     "nobody takes messages back from a lost worker",
@@ -41,6 +43,15 @@ def test_no_order_of_events_breaks_a_batch(site):
     assert came_to.faults > 0
 
 
+def test_no_order_of_events_has_the_same_message_sent_twice_within_its_window(site):
+    withheld = 0
+    for seed in range(4):
+        came_to = simulator.simulate(site, seed, **REPEATING)
+        assert came_to.report.violations == (), "\n".join(came_to.history)
+        withheld += came_to.report.withheld
+    assert withheld > 10
+
+
 def test_a_storm_is_the_same_each_time(site):
     one, other = (simulator.simulate(site, 3) for _ in range(2))
     assert one.report == other.report
@@ -67,5 +78,5 @@ def test_every_guard_that_is_taken_out_is_there():
 
 def test_every_invariant_that_the_simulator_sees_has_a_mutant():
     assert {name for one in mutants.MUTANTS for name in one.invariants} >= {
-        f"I{number}" for number in range(1, 17)
+        f"I{number}" for number in range(1, 18)
     }

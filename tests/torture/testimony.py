@@ -14,7 +14,10 @@ from tests.torture.ledgers import Attempt, Change, Receipt, Row
 from worker.store import Database
 from worker.store.tables import message_attempt, message_result
 
-TABLES = ("message_result", "message_attempt", "message_request", "idempotency", "witness")
+TABLES = (
+    *("message_result", "message_attempt", "message_request", "idempotency", "recent_message"),
+    "witness",
+)
 """Where all is that a run leaves behind."""
 
 
@@ -35,6 +38,7 @@ def rows(db: Database) -> list[Row]:
                 message_id=one.message_id,
                 attempt=one.attempt,
                 token=one.lease_token,
+                accepted_at=one.created_at.timestamp(),
                 expires_at=one.expires_at.timestamp(),
             )
             for one in connection.execute(
@@ -50,6 +54,7 @@ def rows(db: Database) -> list[Row]:
                     row.message_id,
                     row.attempt,
                     row.lease_token,
+                    row.created_at,
                     row.expires_at,
                 )
             )
