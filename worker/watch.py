@@ -38,7 +38,8 @@ class Watch:
         finally:
             if self._due.pop(task, None) is None:
                 task.uncancel()
-            if not self._due:
+            # Of those that end in the same look the first has cancelled it.
+            if not self._due and self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
 

@@ -62,6 +62,18 @@ def test_what_takes_too_long_ends_when_its_time_is_up_and_a_look_later_at_most()
     run(main)
 
 
+def test_any_number_may_end_in_the_same_look():
+    async def main():
+        watch = Watch(0.5)
+        ends = await asyncio.gather(
+            *(ended_at(watch.within(1, asyncio.Event().wait())) for _ in range(3))
+        )
+        assert len(set(ends)) == 1
+        return [one for one in asyncio.get_running_loop()._scheduled if not one.cancelled()]
+
+    assert run(main) == []
+
+
 def test_who_waits_for_it_goes_on_as_if_nobody_had_cancelled_it():
     async def main():
         watch = Watch()
