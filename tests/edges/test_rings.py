@@ -73,6 +73,34 @@ def test_a_ring_made_by_hand_is_the_one_that_kombu_makes(doorbell, redis_url):
     assert ours == kombus
 
 
+def test_every_ring_is_one_of_its_own_whatever_its_queue_is_called(doorbell, redis_url):
+    odd = "100%(row)b"
+    wanted = [store.Ring(uuid4(), queue) for queue in (QUEUE, odd) for _ in range(3)]
+    assert doorbell.ring(wanted[:4])
+    assert doorbell.ring(wanted[4:])
+    with redis.Redis.from_url(redis_url) as client:
+        found = {queue: [*map(json.loads, client.lrange(queue, 0, -1))] for queue in (QUEUE, odd)}
+    messages = [message for each in found.values() for message in each]
+    for name in ("id", "root_id"):
+        assert len({message["headers"][name] for message in messages}) == 6
+    assert len({message["properties"]["delivery_tag"] for message in messages}) == 6
+    for queue, each in found.items():
+        keys = [message["properties"]["delivery_info"]["routing_key"] for message in each]
+        assert keys == [queue] * 3
+    assert set(consume(redis_url, [QUEUE, odd], 6, prefetch=10)) == {one.id for one in wanted}
+
+
+def test_asking_how_long_an_empty_queue_is_costs_one_command_and_no_connection(doorbell, redis_url):
+    doorbell.waiting(QUEUE)
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_resetstat()
+        assert [doorbell.waiting(QUEUE) for _ in range(3)] == [0, 0, 0]
+        opened, calls = client.info("stats"), client.info("commandstats")
+    assert opened["total_connections_received"] == 0
+    assert calls["cmdstat_llen"]["calls"] == 3
+    assert "cmdstat_exists" not in calls
+
+
 def test_rings_are_counted_and_popped_within_the_room_there_is(doorbell, redis_url):
     assert doorbell.waiting(QUEUE) == 0
     doorbell.ring(ring_for(100))

@@ -253,7 +253,8 @@ class Broker(flow.Rings):
             raise dies()
         taken: bool = super().ring(due)
         for one in due if taken else ():
-            self.look(f"{one.queue} {rings._headers()} {rings._body(one)}")
+            body = rings._body(one.id.hex, one.lane)
+            self.look(f"{one.queue} {rings._headers(str(one.id))} {body}")
         for queue in {one.queue for one in due} if taken else ():
             length = self.waiting(queue) - self.doubled
             if length > self.bound:
