@@ -4,7 +4,7 @@ already settled. Pure; what it needs to know of the application is handed in."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -38,21 +38,24 @@ QUEUES = (*dict.fromkeys(QUEUE_OF.values()), PROMOTIONAL)
 """Every queue there is, the ones that matter more first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     """One recipient of a request. `settled` is the outcome of one that will not be sent to.
 
     `variables` are what the endpoint lets a message name, by dotted name.
     """
 
-    address: str = field(repr=False)
-    configuration: wire.EndpointSendConfiguration = field(repr=False)
+    address: str
+    configuration: wire.EndpointSendConfiguration
     channel: ChannelType | None
     user_id: str | None = None
     endpoint_id: str | None = None
-    variables: Mapping[str, Any] | None = field(default=None, repr=False)
+    variables: Mapping[str, Any] | None = None
     queue: str = QUEUES[0]
     settled: Outcome | None = None
+
+    def __repr__(self) -> str:
+        """Nothing that says who it is."""
+        return f"Recipient(channel={self.channel}, settled={self.settled})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +122,10 @@ def _again(former: Former, directory: Directory) -> Recipient:
         found = _of_endpoint(former.endpoint_id, endpoint, former.configuration)
         user = endpoint.User.UserId if endpoint.User else None
         if user != former.of_user and former.of_user is not None and found.settled is None:
-            found = replace(found, settled=_bad("The endpoint belongs to another user now"))
-    return replace(found, user_id=former.user_id)
+            found = msgspec.structs.replace(
+                found, settled=_bad("The endpoint belongs to another user now")
+            )
+    return msgspec.structs.replace(found, user_id=former.user_id)
 
 
 def _settled(
@@ -139,7 +144,7 @@ def _settled(
             seen.add((channel, recipient.address))
             settled = _refusal(recipient, channel, directory)
         queue = queue_of(channel, message)
-        recipients.append(replace(recipient, settled=settled, queue=queue))
+        recipients.append(msgspec.structs.replace(recipient, settled=settled, queue=queue))
     return recipients
 
 
@@ -203,7 +208,7 @@ def _of_users(request: wire.SendUsersMessageRequest, directory: Directory) -> It
         sendable = [one for one in endpoints if one.ChannelType in directory.channels]
         for endpoint in sendable or endpoints:
             found = _of_endpoint(endpoint.Id or "", endpoint, configuration)
-            yield replace(found, user_id=user_id)
+            yield msgspec.structs.replace(found, user_id=user_id)
 
 
 def _of_endpoint(

@@ -122,8 +122,10 @@ def _again(
         again = plan.plan_again([formers[one.id] for one in failed], message, directory)
         rows = [
             # Rung for by the workers, as far as the queues have room.
-            intake.row(position, recipient, 0.0, replay_of=one.id)
-            for position, (one, recipient) in enumerate(zip(failed, again, strict=True))
+            intake.row(id_, position, recipient, 0.0, replay_of=one.id)
+            for position, (id_, one, recipient) in enumerate(
+                zip(intake.uuid7s(len(failed)), failed, again, strict=True)
+            )
         ]
         came_to += _save(runtime, kept[request_id], rows, failed[0].created_at, left)
     return came_to

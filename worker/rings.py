@@ -330,11 +330,7 @@ class Rings:
             raise ConnectionError("the broker did not answer a moment ago")
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
-                # Redis and memory have no queue that is empty, and to ask for what is not there
-                # costs the connection. A broker that has them must not be told how to make one.
-                passive = not isinstance(producer.channel, virtual.Channel)
-                declared = producer.channel.queue_declare(queue=queue, passive=passive)
-                count = int(declared.message_count)
+                count = _waiting(producer.channel, queue)
         except self._connection.channel_errors:
             count = 0  # nobody has rung on it yet
         except self._errors as error:
@@ -378,6 +374,14 @@ def _publish(producer: Any, one: store.Ring) -> None:
     )
 
 
+def _waiting(channel: Any, queue: str) -> int:
+    """What is not there is empty. Redis is asked outright: what kombu raises for an empty queue
+    would end the connection that it was asked on."""
+    if isinstance(channel, redis.Channel):
+        return int(channel.client.llen(queue))
+    return int(channel.queue_declare(queue=queue, passive=True).message_count)
+
+
 def _push(channel: Any, rings: Sequence[store.Ring], lasting: int | None) -> dict[str, _Length]:
     """Ring for all in one round trip, and say how long the queues are now. A Redis ring is made by
     hand: what kombu does for each message is a hundred times the work of pushing it."""
@@ -385,7 +389,7 @@ def _push(channel: Any, rings: Sequence[store.Ring], lasting: int | None) -> dic
     waiting: dict[str, list[bytes]] = {}
     for number, one in enumerate(rings):
         waiting.setdefault(one.queue, []).append(_redis_ring(one, b"%b-%d" % (batch, number)))
-    with channel.conn_or_acquire() as client, client.pipeline(transaction=False) as pipeline:
+    with channel.client.pipeline(transaction=False) as pipeline:
         for queue, messages in waiting.items():
             pipeline.lpush(queue, *messages)
         if lasting is not None:

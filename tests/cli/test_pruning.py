@@ -31,6 +31,7 @@ def settled():
         channel_type="SMS",
         address="+15550100000",
         queue="sendpoint.sms",
+        ring_in=0.0,
         delivery_status="OPT_OUT",
         status_code=200,
         status_message="",

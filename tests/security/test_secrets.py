@@ -11,9 +11,11 @@ import importlib
 import json
 import logging
 import pkgutil
+import sys
 import urllib.parse
 from uuid import UUID
 
+import msgspec
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
@@ -28,7 +30,7 @@ from adapters.contract import ChannelType, Delivery
 from adapters.doubles import apns, stage
 from adapters.messages import Sms
 from tests.http.api import bearer
-from worker import breaker, dispatch, store, vault
+from worker import breaker, dispatch, plan, store, vault, wire
 from worker import loop as loop_
 from worker import settings as settings_
 
@@ -324,6 +326,42 @@ def classes():
                 here = isinstance(one, type) and one.__module__ == module.__name__
                 if here and dataclasses.is_dataclass(one):
                     yield one
+
+
+def structs():
+    """Those of the house's structs that are no shapes of the wire."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("worker.") and not name.startswith("worker.wire"):
+            for one in vars(module).values():
+                here = isinstance(one, type) and one.__module__ == name
+                if here and issubclass(one, msgspec.Struct):
+                    yield one
+
+
+def test_no_struct_shows_whom_a_message_is_for():
+    list(classes())  # which imports them all
+    found = {one for one in structs() if HIDDEN & set(one.__struct_fields__)}
+    assert {plan.Recipient, store.Recipient} <= found
+    assert [one for one in found if one.__repr__ is msgspec.Struct.__repr__] == []
+    shown = (
+        plan.Recipient(
+            address="+14255550199",
+            configuration=wire.EndpointSendConfiguration(BodyOverride="s3cr3t"),
+            channel=ChannelType.SMS,
+            variables={"Address": "+14255550199"},
+        ),
+        store.Recipient(
+            id=UUID(int=1),
+            position=0,
+            channel_type="SMS",
+            address="+14255550199",
+            queue="",
+            ring_in=0.0,
+            configuration="s3cr3t",
+        ),
+    )
+    assert "4255550199" not in repr(shown)
+    assert "s3cr3t" not in repr(shown)
 
 
 def test_no_data_class_shows_whom_a_message_is_for_or_what_it_says():

@@ -200,7 +200,7 @@ MUTANTS = (
         "a row is stored in the first application there is",
         ("I13",),
         requests._insert_results,
-        "literal(request.application_id)",
+        'new["application_id"]',
         "select(func.min(message_request.c.application_id)).scalar_subquery()",
         (("applications", 2),),
     ),
@@ -208,14 +208,13 @@ MUTANTS = (
         "a request is stored in two transactions",
         ("I14",),
         requests.save,
-        "database.as_rows([_written(one) for one in recipients]),\n        )\n",
-        "database.as_rows([_written(one) for one in recipients[:1]]),\n        )\n"
+        "            connection.execute(statement, new | given)\n",
+        "            first = database.as_rows(recipients[:1])\n"
+        "            connection.execute(statement, new | given | first)\n"
         "    with db.engine.begin() as connection:\n"
         "        if recipients[1:]:\n"
-        "            connection.execute(\n"
-        "                _insert_results(db, request, ttl=ttl, accepted_at=accepted_at),\n"
-        "                database.as_rows([_written(one) for one in recipients[1:]]),\n"
-        "            )\n",
+        "            rest = database.as_rows(recipients[1:])\n"
+        "            connection.execute(statement, new | given | rest)\n",
     ),
     Mutant(
         "each attempt has an id of its own",

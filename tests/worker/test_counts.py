@@ -90,10 +90,11 @@ def test_accepting_100_takes_as_many_statements_and_commands_as_accepting_2(back
         seen[count] = sql, sent
     sql, sent = seen[COUNT]
     assert sql == seen[2][0]
-    assert sql["statements"] <= 4
-    assert sql["transactions"] == 1
-    assert sent["lpush"] == 1
-    assert sent.total() <= 2, sent
+    # Who has opted out; the request and its recipients, which PostgreSQL takes as one statement
+    # that is a transaction of its own.
+    one = backend.runtime.db.engine.dialect.name == "postgresql"
+    assert sql == Counter(statements=2) if one else Counter(statements=3, transactions=1)
+    assert sent == Counter(lpush=1)
 
 
 def test_accepting_a_hundred_rings_a_hundred_times_each_ring_small(backend, redis_url):

@@ -173,6 +173,7 @@ def settled(address):
         channel_type="SMS",
         address=address,
         queue="sendpoint.sms",
+        ring_in=0.0,
         delivery_status="SUCCESSFUL",
         status_code=200,
         status_message="",

@@ -334,7 +334,9 @@ def test_concurrent_claims_share_the_rows_out(db, application):
 
 def test_a_refused_save_leaves_nothing(db, application):
     one = intake.uuid7()
-    recipient = store.Recipient(id=one, position=0, channel_type="EMAIL", address="a", queue=EMAIL)
+    recipient = store.Recipient(
+        id=one, position=0, channel_type="EMAIL", address="a", queue=EMAIL, ring_in=0.0
+    )
     request = store.Request(request_id=one, application_id=application, body="{}")
     with pytest.raises(IntegrityError):
         store.save(db, request, [recipient, recipient], ttl=1)

@@ -6,7 +6,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -306,6 +306,7 @@ def insert(db: Database, table: Table) -> Any:
     return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def as_rows(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The parameters for a statement over `given`. UUIDs are written as 32 hex digits."""
+def as_rows(rows: Sequence[Mapping[str, Any] | msgspec.Struct]) -> dict[str, str]:
+    """The parameters for a statement over `given`. UUIDs are written as 32 hex digits. What a row
+    does not have is NULL."""
     return {"rows": _encode(rows).decode()}

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Float,
+    Select,
+    bindparam,
+    select,
+)
 
 from worker.store import database
 from worker.store.database import Database
@@ -43,23 +50,28 @@ class Twin:
 
 def take_key(db: Database, connection: Connection, key: Key, request_id: UUID) -> Twin | None:
     """Take the key for a request, or say whose it is. A key whose window has ended is free."""
-    new = database.insert(db, idempotency).values(
-        application_id=key.application_id,
-        caller=key.caller,
-        key=key.key,
-        request_id=request_id,
-        fingerprint=key.fingerprint,
-        expires_at=db.after(key.window),
-    )
-    statement = new.on_conflict_do_update(
-        index_elements=[column.application_id, column.caller, column.key],
-        set_={name: new.excluded[name] for name in ("request_id", "fingerprint", "expires_at")},
-        where=column.expires_at <= db.after(0),
-    ).returning(column.request_id)
-    if connection.execute(statement).first() is not None:
+    asked = {f"of_{name}": getattr(key, name) for name in Key.__slots__}
+    taken = connection.execute(db.statement(_take), asked | {"of_request": request_id})
+    if taken.first() is not None:
         return None
     # The conflict has locked the row, so it is still there.
     return Twin(*connection.execute(_holder(key)).one())
+
+
+def _take(db: Database) -> Executable:
+    new = database.insert(db, idempotency).values(
+        application_id=bindparam("of_application_id"),
+        caller=bindparam("of_caller"),
+        key=bindparam("of_key"),
+        request_id=bindparam("of_request"),
+        fingerprint=bindparam("of_fingerprint"),
+        expires_at=db.after(bindparam("of_window", type_=Float())),
+    )
+    return new.on_conflict_do_update(  # type: ignore[no-any-return]  # either dialect's
+        index_elements=idempotency.primary_key.columns,
+        set_={name: new.excluded[name] for name in ("request_id", "fingerprint", "expires_at")},
+        where=column.expires_at <= db.after(0),
+    ).returning(column.request_id)
 
 
 def find_twin(db: Database, key: Key) -> Twin | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Executable,
     Float,
     Integer,
     SmallInteger,
     Text,
     Uuid,
+    bindparam,
+    case,
     func,
     insert,
     literal,
@@ -41,8 +45,7 @@ class Request:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One recipient to be stored. A recipient that is settled at intake comes with its status, and
     one that is sent instead of another that failed with that one's id as `replay_of`.
     `ring_in` is how many seconds from now to ring for it, unless somebody rings before."""
@@ -50,18 +53,22 @@ class Recipient:
     id: UUID
     position: int
     channel_type: str | None
-    address: str = field(repr=False)
+    address: str
     queue: str
-    ring_in: float = 0.0
+    ring_in: float
     user_id: str | None = None
     endpoint_id: str | None = None
-    configuration: str | None = field(default=None, repr=False)
-    variables: str | None = field(default=None, repr=False)
+    configuration: str | None = None
+    variables: str | None = None
     delivery_status: str | None = None
     status_code: int | None = None
     status_message: str | None = None
     fault: str | None = None
     replay_of: UUID | None = None
+
+    def __repr__(self) -> str:
+        """Nothing that says who it is."""
+        return f"Recipient(id={self.id})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,9 @@ def save(
     then nothing is stored. When this returns, the request is accepted: it survives any crash.
     Raises `TooManyRequests` for a code that is more than its limit.
     """
-    with db.engine.begin() as connection:
+    # One statement stores it; whatever else is to be stored with it makes it a transaction.
+    alone = key is None and once is None and code is None
+    with db.alone() if alone else db.engine.begin() as connection:
         twin = None if key is None else take_key(db, connection, key, request.request_id)
         if twin is not None:
             return twin
@@ -117,14 +126,10 @@ def save(
                 request_id=request.request_id,
             )
             recipients = [_unless(reasons.get(one.id), one) for one in recipients]
-        connection.execute(
-            insert(message_request).values(created_at=db.after(0)),
-            [{name: getattr(request, name) for name in Request.__slots__}],
-        )
-        connection.execute(
-            _insert_results(db, request, ttl=ttl, accepted_at=accepted_at),
-            database.as_rows([_written(one) for one in recipients]),
-        )
+        new = {f"new_{name}": getattr(request, name) for name in Request.__slots__}
+        given = database.as_rows(recipients) | {"ttl": ttl, "accepted_at": accepted_at}
+        for statement in db.statement(_insert):
+            connection.execute(statement, new | given)
         if code is not None:
             codes.put_code(
                 db,
@@ -205,6 +210,12 @@ def backlog(db: Database) -> dict[str, int]:
         return {one.queue: one.waiting for one in found}
 
 
+_NEW: dict[str, TypeEngine[Any]] = {
+    "request_id": Uuid(),
+    "application_id": Text(),
+    "body": Text(),
+    "trace_id": Text(),
+}
 _COLUMNS: dict[str, TypeEngine[Any]] = {
     "id": Uuid(),
     "position": SmallInteger(),
@@ -220,44 +231,43 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
     "status_message": Text(),
     "fault": Text(),
     "replay_of": Uuid(),
-    "state": Text(),
 }
 
 
-def _insert_results(
-    db: Database, request: Request, *, ttl: float, accepted_at: datetime | None
-) -> Executable:
-    """All recipients in one statement: a row at a time costs three times as much."""
+def _insert(db: Database) -> Sequence[Executable]:
+    """A request and all of its recipients: one statement on PostgreSQL, two on SQLite."""
+    new = {name: bindparam(f"new_{name}", type_=kind) for name, kind in _NEW.items()}
+    request = insert(message_request).from_select(
+        [*new, "created_at"], select(*new.values(), db.after(0))
+    )
+    results = _insert_results(db, new)
+    if db.engine.dialect.name == "postgresql":
+        return [results.add_cte(request.cte("request"))]
+    return [request, results]
+
+
+def _insert_results(db: Database, new: Mapping[str, ColumnElement[Any]]) -> Any:
     now = db.after(0)
-    new = database.given(db, **_COLUMNS, ring_in=Float())
-    same = {
-        "request_id": literal(request.request_id, Uuid()),
-        "application_id": literal(request.application_id),
+    given = database.given(db, **_COLUMNS, ring_in=Float()).c
+    values: dict[str, Any] = {name: given[name] for name in _COLUMNS} | {
+        "request_id": new["request_id"],
+        "application_id": new["application_id"],
+        "state": case((given.delivery_status.is_(None), State.QUEUED), else_=State.DONE),
         "attempt": literal(0),
         "lease_token": literal(0),
         "due_at": now,
-        "ring_at": db.after(new.c.ring_in),
-        "expires_at": db.after(ttl),
-        "created_at": now if accepted_at is None else literal(accepted_at, Utc()),
+        "ring_at": db.after(given.ring_in),
+        "expires_at": db.after(bindparam("ttl", type_=Float())),
+        "created_at": func.coalesce(bindparam("accepted_at", type_=Utc()), now),
         "updated_at": now,
     }
-    return insert(message_result).from_select(
-        [*_COLUMNS, *same], select(*(new.c[name] for name in _COLUMNS), *same.values())
-    )
+    return insert(message_result).from_select([*values], select(*values.values()))
 
 
 def _unless(reason: str | None, one: Recipient) -> Recipient:
     """The recipient, who is not sent to if there is a reason."""
     if reason is None:
         return one
-    return replace(
+    return msgspec.structs.replace(
         one, delivery_status="DUPLICATE", status_code=400, status_message=reason, fault="MESSAGE"
     )
-
-
-def _written(one: Recipient) -> dict[str, Any]:
-    settled = one.delivery_status is not None
-    return {
-        **{name: getattr(one, name) for name in Recipient.__slots__},
-        "state": State.DONE if settled else State.QUEUED,
-    }
