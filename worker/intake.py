@@ -8,8 +8,8 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from adapters.contract import DeliveryStatus
@@ -26,10 +26,17 @@ PENDING = "Accepted; the outcome is pending"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that is stored. `repeated` if it was before, under the same idempotency key."""
+    """A request that is stored. `repeated` if it was before, under the same idempotency key; else
+    with its recipients as they were stored, so that nobody need read them again."""
 
     request_id: UUID
     repeated: bool = False
+    recipients: Sequence[store.Recipient] = field(default=(), repr=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to be sent of what is known of it."""
+        return not self.repeated and all(one.state is store.State.DONE for one in self.recipients)
 
 
 def accept(
@@ -179,13 +186,13 @@ def _save(
     due = [
         store.Ring(one.id, one.queue, application_id)
         for one in saved
-        if one.delivery_status is None
+        if one.state is store.State.QUEUED
     ]
     for queue, number in Counter(one.queue for one in due).items():
         runtime.backlogs.add(application_id, queue, number)
     events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
     _ring(runtime, [one for one in due if one.queue not in full])
-    return Accepted(request_id)
+    return Accepted(request_id, recipients=saved)
 
 
 def _once(
@@ -203,14 +210,22 @@ def _once(
 
 
 def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.MessageResponse:
-    """Pinpoint's answer, from what is known by now.
+    """Pinpoint's answer, from what the database has by now."""
+    found = store.results(runtime.db, application_id, request_id)
+    return tell(application_id, request_id, found)
+
+
+def tell(
+    application_id: str, request_id: UUID, found: Iterable[store.Result | store.Recipient]
+) -> wire.MessageResponse:
+    """Pinpoint's answer, from what is known of a request's recipients.
 
     A recipient whose outcome is not known yet is SUCCESSFUL with code 202. Callers of Pinpoint
     read SUCCESSFUL as "accepted, do not send it again"; any other status makes them send twice.
     """
     addresses: dict[str, wire.MessageResult] = {}
     endpoints: dict[str, wire.EndpointMessageResult] = {}
-    for one in store.results(runtime.db, application_id, request_id):
+    for one in found:
         if one.endpoint_id is None:
             addresses[one.address] = _result(one)
         else:
@@ -223,12 +238,12 @@ def answer(runtime: Runtime, application_id: str, request_id: UUID) -> wire.Mess
     )
 
 
-def answer_users(
-    runtime: Runtime, application_id: str, request_id: UUID
+def tell_users(
+    application_id: str, request_id: UUID, found: Iterable[store.Result | store.Recipient]
 ) -> wire.SendUsersMessageResponse:
     """The same for SendUsersMessages, by user and then by endpoint id."""
     users: dict[str, dict[str, wire.EndpointMessageResult]] = {}
-    for one in store.results(runtime.db, application_id, request_id):
+    for one in found:
         if one.user_id is not None:
             users.setdefault(one.user_id, {})[one.endpoint_id or ""] = _endpoint_result(one)
     return wire.SendUsersMessageResponse(
@@ -366,11 +381,9 @@ def _ring(runtime: Runtime, due: Sequence[store.Ring]) -> None:
         _log.warning("%d rings are left to time", len(due))
 
 
-def _result(one: store.Result) -> wire.MessageResult:
+def _result(one: store.Result | store.Recipient) -> wire.MessageResult:
     if one.state != store.State.DONE or one.delivery_status is None:
-        return wire.MessageResult(
-            DeliveryStatus=DeliveryStatus.SUCCESSFUL, StatusCode=202, StatusMessage=PENDING
-        )
+        return _PENDING
     return wire.MessageResult(
         DeliveryStatus=DeliveryStatus(one.delivery_status),
         StatusCode=one.status_code or 0,
@@ -380,7 +393,12 @@ def _result(one: store.Result) -> wire.MessageResult:
     )
 
 
-def _endpoint_result(one: store.Result) -> wire.EndpointMessageResult:
+_PENDING = wire.MessageResult(
+    DeliveryStatus=DeliveryStatus.SUCCESSFUL, StatusCode=202, StatusMessage=PENDING
+)
+
+
+def _endpoint_result(one: store.Result | store.Recipient) -> wire.EndpointMessageResult:
     result = _result(one)
     return wire.EndpointMessageResult(
         Address=one.address,

@@ -28,6 +28,8 @@ def send_messages(
         request = wire.convert(request, wire.MessageRequest)
     held = _runtime()
     accepted = intake.accept(held, application_id, request, idempotency_key=idempotency_key)
+    if accepted.settled or (wait <= 0 and not accepted.repeated):
+        return intake.tell(application_id, accepted.request_id, accepted.recipients)
     if wait > 0:
         intake.wait_until_settled(held, accepted.request_id, wait)
     return intake.answer(held, application_id, accepted.request_id)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import anyio
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,7 +31,7 @@ from worker.http import (
     templates,
     users,
 )
-from worker.http.edge import THREADS, Edge
+from worker.http.edge import Edge, open_edge
 from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
@@ -48,7 +47,7 @@ def application(runtime: Runtime) -> Starlette:
 
     `ValueError` for settings that would accept unsigned requests from beyond this machine.
     """
-    edge = Edge(runtime, anyio.CapacityLimiter(THREADS))
+    edge = open_edge(runtime)
     app = Starlette(
         routes=[one.route(edge) for one in resources()],
         middleware=[Middleware(guard.guard, edge=edge, networks=guard.networks(runtime.settings))],

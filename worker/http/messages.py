@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -14,7 +14,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker import intake, wire
+from worker import intake, store, wire
 from worker.http import answers, body, path
 from worker.http.edge import Edge
 from worker.http.operations import Operation, Resource, resource
@@ -66,12 +66,12 @@ async def send(edge: Edge, request: Request) -> Response:
     `RequestId` is the stored request's, and so the first one's for a repetition; the header
     `x-amzn-RequestId` is this call's own.
     """
-    return await accept_and_answer(edge, request, _accept, intake.answer)
+    return await accept_and_answer(edge, request, _accept, intake.tell)
 
 
 async def send_users(edge: Edge, request: Request) -> Response:
     """Pinpoint's SendUsersMessages, by the same rules."""
-    return await accept_and_answer(edge, request, _accept_users, intake.answer_users)
+    return await accept_and_answer(edge, request, _accept_users, intake.tell_users)
 
 
 async def outcomes(edge: Edge, request: Request) -> Response:
@@ -85,17 +85,20 @@ async def accept_and_answer(
     edge: Edge,
     request: Request,
     accept: Callable[[Runtime, str, bytes, str | None, str], intake.Accepted],
-    answer: Callable[[Runtime, str, UUID], msgspec.Struct],
+    tell: Callable[[str, UUID, Sequence[store.Result | store.Recipient]], msgspec.Struct],
 ) -> Response:
     """The way of everything that sends. `accept` gets the application, the body and the key under
-    which the request is stored at most once; `answer` says what is known of it then."""
+    which the request is stored at most once; `tell` says what is known of its recipients then."""
     application_id = path.application_id(request)
     content = await body.read(request)
     key = _idempotency_key(request, content)
+    seconds = _seconds(request, edge.runtime.settings.wait)
     accepted = await edge.run(accept, edge.runtime, application_id, content, key, _caller(request))
-    await _wait(edge, request, accepted.request_id)
-    told = await edge.run(answer, edge.runtime, application_id, accepted.request_id)
-    return answers.json(told)
+    found: Sequence[store.Result | store.Recipient] = accepted.recipients
+    if accepted.repeated or (seconds > 0 and not accepted.settled):
+        await _wait(edge, request, accepted.request_id, seconds)
+        found = await edge.run(store.results, edge.runtime.db, application_id, accepted.request_id)
+    return answers.json(tell(application_id, accepted.request_id, found))
 
 
 def _accept(
@@ -112,19 +115,16 @@ def _accept_users(
     return intake.accept_users(runtime, application_id, request, idempotency_key=key, caller=caller)
 
 
-async def _wait(edge: Edge, request: Request, request_id: UUID) -> None:
+async def _wait(edge: Edge, request: Request, request_id: UUID, seconds: float) -> None:
     """Until every outcome is final, the time is up, or the client is gone."""
-    seconds = _seconds(request, edge.runtime.settings.wait)
-    if seconds <= 0:
-        return
     give_up = time.monotonic() + seconds
     for pause in intake.pauses():
-        if await edge.run(intake.is_settled, edge.runtime, request_id):
-            return
         left = give_up - time.monotonic()
         if left <= 0 or await request.is_disconnected():
             return
         await asyncio.sleep(min(pause, left))
+        if await edge.settled.put(request_id):
+            return
 
 
 def _seconds(request: Request, most: float) -> float:

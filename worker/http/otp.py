@@ -40,7 +40,7 @@ def resources() -> list[Resource]:
 
 async def send(edge: Edge, request: Request) -> Response:
     """Pinpoint's SendOTPMessage: answered as SendMessages is, with one recipient."""
-    return await messages.accept_and_answer(edge, request, _accept, intake.answer)
+    return await messages.accept_and_answer(edge, request, _accept, intake.tell)
 
 
 async def verify(edge: Edge, request: Request) -> Response:

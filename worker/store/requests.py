@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -65,6 +65,15 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status_message: str | None = None
     fault: str | None = None
     replay_of: UUID | None = None
+
+    # A provider's to give, and none has seen it yet.
+    message_id: ClassVar[None] = None
+    updated_token: ClassVar[None] = None
+
+    @property
+    def state(self) -> State:
+        """Where its row stands from the start."""
+        return State.QUEUED if self.delivery_status is None else State.DONE
 
     def __repr__(self) -> str:
         """Nothing that says who it is."""
