@@ -1,5 +1,6 @@
 """Starting, waiting, stopping, and saying how it is."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,14 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+from uuid import UUID
 
 import msgspec
 import pytest
+from sqlalchemy import event
 
 from tests.http.api import SMS, fetch, head, message, served, until
 from worker import http as edge
+from worker import intake, store, wire
 from worker import runtime as runtime_
-from worker import store
+from worker.http.edge import open_edge
 from worker.settings import Settings
 
 
@@ -60,6 +64,56 @@ def test_how_long_an_answer_is_waited_for(patient, prefer, least, most):
     answer = patient.post(message(SMS), {} if prefer is None else {"Prefer": prefer})
     assert answer.json["Result"][SMS]["StatusCode"] == 202
     assert least <= time.monotonic() - started < most
+
+
+@contextlib.contextmanager
+def asked(db):
+    """The statements in the block that ask what became of requests."""
+    statements = []
+
+    def heard(_connection, _cursor, sql, *_):
+        if "message_result.request_id" in sql:
+            statements.append(sql)
+
+    event.listen(db.engine, "before_cursor_execute", heard)
+    try:
+        yield statements
+    finally:
+        event.remove(db.engine, "before_cursor_execute", heard)
+
+
+def test_an_answer_that_nobody_waits_for_is_what_was_stored(patient):
+    """Nothing is read for it, nor is there anything to wait for where nothing will be sent."""
+    gone = "+15550100299"
+    store.add_opt_out(patient.runtime.db, patient.application, "SMS", gone)
+    for given, headers, codes in (
+        (message(SMS, gone), {"Prefer": "wait=0"}, {SMS: 202, gone: 400}),
+        (message(gone), {}, {gone: 400}),
+    ):
+        with asked(patient.runtime.db) as statements:
+            answer = patient.post(given, headers)
+        assert statements == []
+        result = answer.json["Result"]
+        assert {name: one["StatusCode"] for name, one in result.items()} == codes
+        request_id = UUID(answer.json["RequestId"])
+        as_read = intake.answer(patient.runtime, patient.application, request_id)
+        assert answer.json == json.loads(wire.encode(as_read))
+
+
+def test_all_that_are_waited_for_are_one_question(patient):
+    runtime = patient.runtime
+    waiting, done = (
+        UUID(patient.post(given, {"Prefer": "wait=0"}).json["RequestId"])
+        for given in (message(SMS), message(""))
+    )
+
+    async def ask():
+        served = open_edge(runtime)
+        return await asyncio.gather(*(served.settled.put(one) for one in (done, waiting, done)))
+
+    with asked(runtime.db) as statements:
+        assert asyncio.run(ask()) == [True, False, True]
+    assert len(statements) == 1
 
 
 def test_many_wait_at_a_time_without_holding_a_thread_each(patient):

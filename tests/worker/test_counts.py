@@ -82,18 +82,23 @@ def deliver(backend, ids):
     asyncio.run(all_of_them())
 
 
-def test_accepting_100_takes_as_many_statements_and_commands_as_accepting_2(backend, redis_url):
+@pytest.mark.parametrize("keyed", [False, True])
+def test_accepting_100_takes_as_many_statements_and_commands_as_accepting_2(
+    backend, redis_url, keyed
+):
     seen = {}
     for count in (2, COUNT):
+        key = f"key of {count}" if keyed else None
         with counting(backend.runtime.db) as sql, commands(redis_url) as sent:
-            backend.accept(*recipients(count))
+            backend.accept(*recipients(count), key=key)
         seen[count] = sql, sent
     sql, sent = seen[COUNT]
     assert sql == seen[2][0]
-    # Who has opted out; the request and its recipients, which PostgreSQL takes as one statement
-    # that is a transaction of its own.
+    # Who has opted out; the key; the request and its recipients, which PostgreSQL takes as one
+    # statement. Without a key that is a transaction by itself.
     one = backend.runtime.db.engine.dialect.name == "postgresql"
-    assert sql == Counter(statements=2) if one else Counter(statements=3, transactions=1)
+    assert sql["statements"] == 1 + keyed + (1 if one else 2)
+    assert sql["transactions"] == (0 if one and not keyed else 1)
     assert sent == Counter(lpush=1)
 
 
