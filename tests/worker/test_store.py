@@ -510,6 +510,20 @@ def postgresql(postgresql_url):
     db.close()
 
 
+def test_times_are_utc_wherever_the_database_is(postgresql_url):
+    db = store.connect(postgresql_url)
+    with db.engine.begin() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar()
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET timezone TO 'America/New_York'")
+    db.close()
+    db = store.connect(postgresql_url)
+    store.upgrade(db)
+    times = [db.time(), store.create_application(db, "shop").created_at]
+    db.close()
+    assert [one.tzinfo for one in times] == [UTC, UTC]
+    assert abs(times[0] - datetime.now(UTC)) < timedelta(minutes=1)
+
+
 def test_nobody_waits_long_for_the_rows_of_another(postgresql):
     application_id = store.create_application(postgresql, "shop").id
     lock = select(tables.application).where(tables.application.c.id == application_id)

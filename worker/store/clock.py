@@ -37,9 +37,11 @@ class Utc(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return None if value is None else value.replace(tzinfo=UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """PostgreSQL's are in UTC, since its sessions are (`database.connect`)."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
 
 
 class after(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL function it is

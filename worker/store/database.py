@@ -172,6 +172,8 @@ def _postgresql(url: URL, pool_size: int) -> Engine:
     def _configure(connection: Any, _record: object) -> None:
         # Said in SQL, since poolers such as PgBouncer refuse them as the connection's options.
         connection.autocommit = True
+        # Times come as they are to be read, and need not be converted one by one.
+        connection.execute("SET TIME ZONE 'UTC'")
         # A process that is stopped, or cut off, in a transaction lets go of its rows.
         connection.execute("SET idle_in_transaction_session_timeout TO '20s'")
         # Who waits for such rows is told Unavailable, and may come again.

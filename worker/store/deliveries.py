@@ -132,7 +132,7 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
         found = connection.execute(
             db.statement(_finish), database.as_rows([_written(one) for one in finishes])
         )
-        held = {(one.id, one.lease_token) for one in found}
+        held = {*map(tuple, found)}
         recorded = [(one.id, one.lease_token) in held for one in finishes]
         history = [
             _attempt(one, late=not was_recorded)
