@@ -12,7 +12,7 @@ from sqlalchemy import event, func, select
 
 from adapters.contract import temporary
 from tests.worker.flow import Backend, Script
-from worker import limits, presence, store, sweeping, throttle
+from worker import backlog, limits, presence, rates, store, sweeping, throttle
 from worker.store import tables
 
 
@@ -55,9 +55,11 @@ def claims(backend):
         return connection.execute(select(func.avg(tables.message_result.c.lease_token))).scalar()
 
 
-def test_without_limits_nothing_is_asked(backend):
+def test_without_limits_nothing_is_asked(backend, monkeypatch):
     """But for a look at the limits every few seconds, and at the backlog, by a process and not by
     a message."""
+    monkeypatch.setattr(rates, "FRESH", 3600.0)
+    monkeypatch.setattr(backlog, "_GOOD_FOR", 3600.0)
     backend.runtime.throttle = Silent()
     statements = []
     listener = backend.runtime.db.engine, "before_cursor_execute"
