@@ -180,6 +180,21 @@ class Load:
         return answer if "RequestId" in answer else EOFError("the answer was cut off")
 
 
+class Caller:
+    """Callers who go about it in a thread of their own, for who has something else to do."""
+
+    def __init__(self, load: Load, planned: Sequence[Plan]) -> None:
+        self.load = load
+        self._thread = threading.Thread(target=load.run, args=(planned,), daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until all of them have ended."""
+        self._thread.join(max(0.0, self.load.give_up - time.monotonic()) + _LAST_WORD)
+        assert not self._thread.is_alive(), "somebody was never answered"
+        self.load.close()
+
+
 def _request(plan: Plan) -> dict[str, Any]:
     body = f"{MARK} {plan.name}"
     html = {"Data": f"<p>{body}</p>"}

@@ -20,7 +20,7 @@ PROVIDER = "provider"
 """The peer of a delivery that is its channel's."""
 
 _QUEUE = {"EMAIL": "sendpoint.email", "SMS": "sendpoint.sms"}
-_MESSAGE = {"EMAIL": "^content$", "SMS": r"^POST .*/Messages\.json "}
+MESSAGE = {"EMAIL": "^content$", "SMS": r"^POST .*/Messages\.json "}
 """What carries the message to the provider."""
 
 
@@ -45,7 +45,7 @@ class Point:
     def word(self, channel: str = "EMAIL") -> Word:
         """What to wait for, for a message on this channel."""
         queue = _QUEUE[channel]
-        words = self.words.replace("{queue}", queue).replace("{content}", _MESSAGE[channel])
+        words = self.words.replace("{queue}", queue).replace("{content}", MESSAGE[channel])
         # Who takes a ring may be answered one of its canary's, too, from another queue.
         ring = f"\r\n{queue}\r\n".encode() if words == _POP else b""
         return Word(self.moment, words, ring)

@@ -23,7 +23,8 @@ from tests.torture.speech import CONNECT, Said, Speech
 
 _READ_WITHIN = 10.0  # seconds
 
-Strike = Callable[[], None]
+Strike = Callable[[], object]
+"""What is done at a word. If it says true, the talk goes on, from that word."""
 
 
 class Moment(enum.Enum):
@@ -57,8 +58,9 @@ class Word:
 
 
 class Tap(proxy.Proxy):
-    """On the way to a port. Armed, it calls `strike` once, at the word; nothing that was said from
-    the word on gets any further on that connection, but the half if it is to be half said."""
+    """On the way to a port. Armed, it calls `strike` once, at the word; unless that says otherwise,
+    nothing that was said from the word on gets any further on that connection, but the half if it
+    is to be half said."""
 
     def __init__(self, upstream: int, speaks: Callable[[], Speech]) -> None:
         super().__init__(upstream)
@@ -97,13 +99,15 @@ class Tap(proxy.Proxy):
                 on += said.data
                 continue
             word, strike = armed
+            if not word.half and self._strike(strike):
+                on += said.data
+                continue
             self._talks[end if end.up else end.other] = _Silence()
             if word.half:
                 half = said.data[: len(said.data) // 2]
                 going = self._halfway(end, on + half, strike)
                 self._striking = asyncio.get_running_loop().create_task(going)
                 return b""
-            self._strike(strike)
             break
         return on
 
@@ -123,9 +127,10 @@ class Tap(proxy.Proxy):
             await asyncio.sleep(0.005)
         self._strike(strike)
 
-    def _strike(self, strike: Strike) -> None:
-        strike()
+    def _strike(self, strike: Strike) -> object:
+        goes_on = strike()
         self.struck.set()
+        return goes_on
 
 
 class _Silence:

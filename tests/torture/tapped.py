@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests import servers
 from tests.edges import processes
 from tests.torture import checker, speech, testimony
 from tests.torture.ledgers import Row
-from tests.torture.load import Load, Plan, address
+from tests.torture.load import Caller, Load, Plan, address
 from tests.torture.scene import Scene, Servers, Slot
 from tests.torture.tap import Tap, tapping
 from worker import limits, store
@@ -32,23 +31,7 @@ from worker import limits, store
 API, WORKER, SWEEP = "api", "worker", "sweep"
 CALLERS, POSTGRESQL, REDIS = "callers", "postgresql", "redis"
 _PROVIDERS = {"EMAIL": speech.Smtp, "SMS": speech.Http}
-_ANSWERED_WITHIN = 60.0  # seconds
 _RATE = limits.Rate(10_000, 1)
-
-
-class Caller:
-    """Somebody who asks for messages, and asks again under the same key until they are answered."""
-
-    def __init__(self, load: Load, plan: Plan) -> None:
-        self.load = load
-        self._thread = threading.Thread(target=load.run, args=([plan],), daemon=True)
-        self._thread.start()
-
-    def wait(self) -> None:
-        """Until they have their answer."""
-        self._thread.join(_ANSWERED_WITHIN)
-        assert not self._thread.is_alive(), "the caller was never answered"
-        self.load.close()
 
 
 class Tapped:
@@ -107,7 +90,7 @@ class Tapped:
         addresses = {address(one, number + at, word): one for at, one in enumerate(channels)}
         front = self.taps[API, CALLERS].port
         load = Load([f"http://127.0.0.1:{front}"], [self.application], callers=1, key=self.key)
-        return Caller(load, Plan(f"crash-{number}", 0.0, "keyed", addresses))
+        return Caller(load, [Plan(f"crash-{number}", 0.0, "keyed", addresses)])
 
     def lose_rings(self) -> None:
         """Redis comes back empty."""

@@ -196,8 +196,8 @@ def test_told_to_stop_while_the_provider_is_silent_a_worker_ends_and_loses_nothi
     deployment.begin()
     worker = deployment.slots[WORKER]
     tap = deployment.taps[WORKER, channel]
-    sent = next(one for one in points.DELIVERY if "sent, the provider's answer lost" in one.name)
-    tap.arm(sent.word(channel), lambda: worker.signal(signal.SIGTERM))
+    sent = Word(Moment.ANSWERED, points.MESSAGE[channel])
+    tap.arm(sent, lambda: worker.signal(signal.SIGTERM))
     caller = deployment.call([channel])
     comes_to_it(tap.struck, deployment)
     assert worker.worker.process.wait(_ENDED_WITHIN) == 0
