@@ -60,8 +60,7 @@ _TURN = "^EVALSHA .*sendpoint:limit:"
 _ROOM = r"^SELECT count\(\*\)"
 _BEGIN = "^BEGIN ISOLATION LEVEL READ COMMITTED"
 _TAKE_KEY = "^INSERT INTO idempotency"
-_REQUEST = "^INSERT INTO message_request"
-_RECIPIENTS = "^WITH given.*INSERT INTO message_result"
+_STORE = "^WITH .*INSERT INTO message_request.*INSERT INTO message_result"
 _COMMIT = "^COMMIT of INSERT INTO idempotency"
 _SETTLED = "^SELECT message_result.request_id.*GROUP BY"
 _RESULTS = "^SELECT message_result.id, message_result.user_id"
@@ -77,11 +76,9 @@ INTAKE = (
     _intake("begun, the answer lost", POSTGRESQL, ANSWERED, _BEGIN, 0),
     _intake("before it takes its idempotency key", POSTGRESQL, ASKED, _TAKE_KEY, 0),
     _intake("its idempotency key taken, the answer lost", POSTGRESQL, ANSWERED, _TAKE_KEY, 0),
-    _intake("before the request is inserted", POSTGRESQL, ASKED, _REQUEST, 0),
-    _intake("the request inserted, the answer lost", POSTGRESQL, ANSWERED, _REQUEST, 0),
-    _intake("before the recipients are inserted", POSTGRESQL, ASKED, _RECIPIENTS, 0),
-    _intake("half of the recipients read", POSTGRESQL, HALF_ASKED, _RECIPIENTS, 0),
-    _intake("the recipients inserted, the answer lost", POSTGRESQL, ANSWERED, _RECIPIENTS, 0),
+    _intake("before the request is stored", POSTGRESQL, ASKED, _STORE, 0),
+    _intake("half of the request's statement read", POSTGRESQL, HALF_ASKED, _STORE, 0),
+    _intake("the request stored, the answer lost", POSTGRESQL, ANSWERED, _STORE, 0),
     _intake("before COMMIT", POSTGRESQL, ASKED, _COMMIT, 0),
     _intake("half of COMMIT read", POSTGRESQL, HALF_ASKED, _COMMIT, 0),
     _intake("committed, the answer lost", POSTGRESQL, ANSWERED, _COMMIT, 3),
