@@ -203,6 +203,26 @@ def test_a_late_result_changes_nothing_but_is_kept(db, application, clock):
     ]
 
 
+def test_only_what_is_recorded_is_told_and_in_order(db, application, clock):
+    _, ids = save(db, application, *(f"{n}@example.com" for n in range(12)))
+    stale = store.claim(db, ids, lease=60)
+    clock.move(61)
+    store.rescue(db, at_most_once=(), max_attempts=8)
+    current = store.claim(db, ids, lease=60)
+
+    def telling(claimed, what):
+        events = [store.Event(application, f"{what} {claimed.address} {n}") for n in (1, 2)]
+        return dataclasses.replace(done(claimed), events=events)
+
+    # The late word and the good one of every message come in one batch.
+    both = [telling(one[i], what) for i in ids for one, what in ((stale, "late"), (current, "new"))]
+    assert store.finish(db, both) == [False, True] * len(ids)
+    assert [one.record for one in store.untold(db, limit=100)] == [
+        f"new {current[i].address} {n}" for i in ids for n in (1, 2)
+    ]
+    assert sum(row.late for row in attempts(db)) == len(ids)
+
+
 def test_a_late_result_of_a_settled_row_is_kept(db, application, clock):
     request_id, (one,) = save(db, application, "+14255550100", channel="SMS")
     stale = store.claim(db, [one], lease=60)[one]

@@ -262,8 +262,8 @@ _POSTGRESQL_TYPES: Mapping[type, str] = {
 }
 
 
-def given(db: Database, **columns: TypeEngine[Any]) -> CTE:
-    """The rows of the parameter `rows` (see `as_rows`) as a table expression named `given`.
+def given(db: Database, parameter: str = "rows", /, **columns: TypeEngine[Any]) -> CTE:
+    """The rows of a parameter (see `as_rows`) as a table expression.
 
     One parameter whatever the number of rows: the statement's text never changes, so it is
     compiled once and stays prepared in the server.
@@ -272,26 +272,32 @@ def given(db: Database, **columns: TypeEngine[Any]) -> CTE:
         shape = ", ".join(
             f"{name} {_POSTGRESQL_TYPES[type(kind)]}" for name, kind in columns.items()
         )
-        sql = f"SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({shape})"  # noqa: S608
+        sql = f"SELECT * FROM jsonb_to_recordset(CAST(:{parameter} AS jsonb)) AS r({shape})"  # noqa: S608
     else:
         shape = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
-        sql = f"SELECT {shape} FROM json_each(:rows)"  # noqa: S608 - names from this package
-    return text(sql).columns(*(column(name, kind) for name, kind in columns.items())).cte("given")
+        sql = f"SELECT {shape} FROM json_each(:{parameter})"  # noqa: S608 - names from this package
+    typed = [column(name, kind) for name, kind in columns.items()]
+    return text(sql).columns(*typed).cte(f"given_{parameter}")
 
 
-def among(db: Database, key: ColumnElement[UUID]) -> ColumnElement[bool]:
+def among(db: Database, key: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether `key` is one of the parameter `ids` (see `as_ids`), as SQL for a column with a unique
     index: PostgreSQL looks up each, whatever it believes of the table."""
     if db.engine.dialect.name == "postgresql":
-        return key == func.any(bindparam("ids", type_=ARRAY(Uuid())))
-    return key.in_(text("SELECT value FROM json_each(:ids)").columns(column("value", Uuid())))
+        return key == func.any(bindparam("ids", type_=ARRAY(key.type)))
+    return key.in_(text("SELECT value FROM json_each(:ids)").columns(column("value", key.type)))
 
 
-def as_ids(db: Database, ids: Iterable[UUID]) -> dict[str, Any]:
+def as_ids(db: Database, ids: Iterable[UUID] | Iterable[int]) -> dict[str, Any]:
     """The parameter for a statement with `among`."""
     if db.engine.dialect.name == "postgresql":
         return {"ids": [*ids]}
     return {"ids": _encode([*ids]).decode()}
+
+
+def writes_within(db: Database) -> bool:
+    """Whether a statement may have others that write within it."""
+    return db.engine.dialect.name == "postgresql"
 
 
 def hurried(db: Database) -> ColumnElement[bool]:
@@ -308,7 +314,9 @@ def insert(db: Database, table: Table) -> Any:
     return (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def as_rows(rows: Sequence[Mapping[str, Any] | msgspec.Struct]) -> dict[str, str]:
-    """The parameters for a statement over `given`. UUIDs are written as 32 hex digits. What a row
+def as_rows(
+    rows: Sequence[Mapping[str, Any] | msgspec.Struct], parameter: str = "rows"
+) -> dict[str, str]:
+    """The parameter for a statement over `given`. UUIDs are written as 32 hex digits. What a row
     does not have is NULL."""
-    return {"rows": _encode(rows).decode()}
+    return {parameter: _encode(rows).decode()}

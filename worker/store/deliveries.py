@@ -11,8 +11,9 @@ The rules, each of which something else relies on:
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Connection,
     Executable,
     Float,
     Integer,
@@ -29,6 +31,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    insert,
     select,
     update,
 )
@@ -36,7 +39,7 @@ from sqlalchemy import (
 from worker.store import database, events
 from worker.store.database import Database
 from worker.store.rows import keep_attempts, locked, row, state, storable
-from worker.store.tables import State, message_result
+from worker.store.tables import State, event, message_result
 
 
 # The two that are made of every delivery are not frozen: that takes three times as long.
@@ -127,12 +130,13 @@ def assign(db: Database, assignments: Sequence[Assignment]) -> list[bool]:
 def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
     """Record what attempts came to, and say of each whether it was recorded. Those that were not
     had lost their lease; their results are kept as late ones."""
-    final = all(one.state is State.DONE and not one.events for one in finishes)
-    with db.alone() if final else db.engine.begin() as connection:
-        found = connection.execute(
-            db.statement(_finish), database.as_rows([_written(one) for one in finishes])
-        )
-        held = {*map(tuple, found)}
+    telling = any(one.events for one in finishes)
+    # Then all that there is to do is one statement, but for what has to be kept of late ones.
+    at_once = all(one.state is State.DONE for one in finishes) and (
+        not telling or database.writes_within(db)
+    )
+    with db.alone() if at_once else db.engine.begin() as connection:
+        held = _record(db, connection, finishes, telling=telling)
         recorded = [(one.id, one.lease_token) in held for one in finishes]
         history = [
             _attempt(one, late=not was_recorded)
@@ -141,15 +145,22 @@ def finish(db: Database, finishes: Sequence[Finish]) -> list[bool]:
         ]
         if history:
             connection.execute(keep_attempts(db), history)
-        told = [
-            event
-            for one, was_recorded in zip(finishes, recorded, strict=True)
-            if was_recorded
-            for event in one.events
-        ]
-        if told:
-            events.insert_events(db, connection, told)
     return recorded
+
+
+def _record(
+    db: Database, connection: Connection, finishes: Sequence[Finish], *, telling: bool
+) -> set[tuple[UUID, int]]:
+    """Write them and the events of those that are still held; says which these are."""
+    rows = database.as_rows([_written(one) for one in finishes])
+    if telling and database.writes_within(db):
+        rows |= database.as_rows([*_told(finishes)], "told")
+        return {*map(tuple, connection.execute(db.statement(_finish_and_tell), rows))}
+    held = {*map(tuple, connection.execute(db.statement(_finish), rows))}
+    told = [each for one in finishes if (one.id, one.lease_token) in held for each in one.events]
+    if told:
+        events.insert_events(db, connection, told)
+    return held
 
 
 def _claim(db: Database) -> Executable:
@@ -193,7 +204,27 @@ def _assign(db: Database) -> Executable:
     )
 
 
-def _finish(db: Database) -> Executable:
+def _finish_and_tell(db: Database) -> Executable:
+    recorded = _finish(db).cte("recorded")
+    told = database.given(
+        db,
+        "told",
+        id=Uuid(),
+        lease_token=BigInteger(),
+        application_id=Text(),
+        record=Text(),
+        position=Integer(),
+    ).c
+    added = insert(event).from_select(
+        ["application_id", "record", "created_at"],
+        select(told.application_id, told.record, db.after(0))
+        .where(told.id == recorded.c.id, told.lease_token == recorded.c.lease_token)
+        .order_by(told.position),
+    )
+    return select(recorded.c.id, recorded.c.lease_token).add_cte(added.cte("added"))
+
+
+def _finish(db: Database) -> Any:
     new = database.given(
         db,
         id=Uuid(),
@@ -251,6 +282,19 @@ def _written(one: Finish) -> dict[str, Any]:
         "uncounted": 0 if one.counted else 1,
         "delay": one.delay,
     }
+
+
+def _told(finishes: Sequence[Finish]) -> Iterator[dict[str, Any]]:
+    position = itertools.count()
+    for one in finishes:
+        for each in one.events:
+            yield {
+                "id": one.id,
+                "lease_token": one.lease_token,
+                "application_id": each.application_id,
+                "record": each.record,
+                "position": next(position),
+            }
 
 
 def _attempt(one: Finish, *, late: bool) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def untold(db: Database, *, limit: int) -> list[Untold]:
 def forget_events(db: Database, ids: Collection[int]) -> None:
     """These events have been told. If a crash of the database undoes it, they are told again."""
     with db.alone() as connection:
-        connection.execute(delete(event).where(event.c.id.in_(ids), database.hurried(db)))
+        connection.execute(db.statement(_forget), database.as_ids(db, ids))
 
 
 def forget_old_events(db: Database, *, older_than: float, most: int, limit: int = 10_000) -> int:
@@ -178,6 +178,10 @@ def as_stream(one: Any) -> EventStream:
     return EventStream(
         one.application_id, one.destination, one.role, one.modified_by, one.modified_at
     )
+
+
+def _forget(db: Database) -> Executable:
+    return delete(event).where(database.among(db, event.c.id), database.hurried(db))
 
 
 def _insert(db: Database) -> Executable:

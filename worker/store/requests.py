@@ -250,7 +250,7 @@ def _insert(db: Database) -> Sequence[Executable]:
         [*new, "created_at"], select(*new.values(), db.after(0))
     )
     results = _insert_results(db, new)
-    if db.engine.dialect.name == "postgresql":
+    if database.writes_within(db):
         return [results.add_cte(request.cte("request"))]
     return [request, results]
 
