@@ -105,6 +105,7 @@ def _host(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=256)  # a sender has many messages
 def mailbox(text: str) -> tuple[str, str]:
     """Display name and addr-spec of `a@b`, `<a@b>`, `Name <a@b>` or `"Name, quoted" <a@b>`."""
     text = text.strip(" \t")

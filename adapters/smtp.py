@@ -100,9 +100,10 @@ class Smtp:
         deadline = asyncio.get_running_loop().time() + delivery.timeout
         letter = await smtp_letter.write(delivery, self._stationery)
         outcome = letter if isinstance(letter, Outcome) else await self._send(letter, deadline)
-        return dataclasses.replace(
-            outcome, status_message=self._shown(outcome.status_message, delivery.address)
-        )
+        shown = self._shown(outcome.status_message, delivery.address)
+        if shown == outcome.status_message:
+            return outcome
+        return dataclasses.replace(outcome, status_message=shown)
 
     async def check(self, timeout: float) -> str | None:  # noqa: ASYNC109  # seconds for the whole
         """Connect, log in, offer the sender and leave, on a connection of its own; no message is

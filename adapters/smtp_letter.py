@@ -123,7 +123,7 @@ def _composed(
 def _with_headers(message: Email, added: mime.Headers) -> Email:
     """All of them, or none if the caller wrote one of them."""
     given = {name.lower() for name, _ in message.headers}
-    if any(name.lower() in given for name, _ in added):
+    if not added or any(name.lower() in given for name, _ in added):
         return message
     return dataclasses.replace(message, headers=(*message.headers, *added))
 

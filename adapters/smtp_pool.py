@@ -9,14 +9,16 @@ from typing import cast
 import aiosmtplib
 
 from adapters.smtp_options import Relay
+from adapters.smtp_session import Session
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """`used` counts the messages; `unfinished` says that the server still has an envelope that
-    came to nothing."""
+    """`session` is there once it is open. `used` counts the messages; `unfinished` says that the
+    server still has an envelope that came to nothing."""
 
     client: aiosmtplib.SMTP
+    session: Session | None = None
     used: int = 0
     unfinished: bool = False
     timer: asyncio.TimerHandle | None = None

@@ -124,5 +124,5 @@ def shown(text: str, address: str, secrets: Iterable[str] = ()) -> str:
         # An address is seen once: its pattern is compiled only where there is something to hide.
         if hidden and hidden.casefold() in text.casefold():
             text = re.sub(re.escape(hidden), "***", text, flags=re.IGNORECASE)
-    text = _ADDRESS.sub("***", " ".join(text[:KEPT].split()))
-    return "".join(char if char.isprintable() else "?" for char in text)[:500]
+    text = _ADDRESS.sub("***", " ".join(text[:KEPT].split()))[:500]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiosmtplib
@@ -13,8 +15,13 @@ from adapters.contract import DeliveryStatus, Fault, Outcome, indeterminate, tem
 from adapters.smtp_letter import Letter
 from adapters.smtp_pool import Connection
 from adapters.smtp_replies import Reply, Stage
+from adapters.smtp_session import Session
 
 TROUBLE = (aiosmtplib.SMTPException, OSError, ValueError)
+
+_GO_ON = 354
+_CATCH_UP = 5.0  # seconds for the replies that are still to come after one that decides
+_ONE_LINE = re.compile(rb"[^\x00-\x1f\x7f]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,56 +39,89 @@ async def carry(connection: Connection, letter: Letter, deadline: float) -> Carr
     reused = connection.used > 0
     connection.used += 1
     try:
-        async with asyncio.timeout_at(deadline):
-            reply = await _envelope(connection, letter, deadline)
+        async with asyncio.timeout_at(deadline) as timer:
+            if connection.session is None:
+                await smtp_pool.open_client(connection.client)
+                connection.session = Session(connection.client)
+            else:
+                # It may be dead without saying so: leave time for a fresh one.
+                timer.reschedule((asyncio.get_running_loop().time() + deadline) / 2)
+            reply = await _envelope(connection, connection.session, letter, timer, deadline)
     except aiosmtplib.SMTPResponseException as refused:
         reply = Reply("connect", refused.code, refused.message[: smtp_replies.KEPT])
     except TROUBLE as trouble:
         return Carried(outcome=_not_reached(trouble), again=reused)
-    if reply.stage == "data" and reply.code == 354:
+    session = connection.session
+    if session is not None and reply.stage == "data" and reply.code == _GO_ON:
         try:
             async with asyncio.timeout_at(deadline):
-                reply = await _content(connection.client, letter.data)
+                # From here on the relay may have the message.
+                session.say(letter.data)
+                reply = _reply("content", await session.reply())
         except TROUBLE:
             return Carried(outcome=indeterminate("The relay took the message and did not answer"))
-    return _judged(connection, letter, reply)
+    in_step = session is not None and (not session.awaited or await _caught_up(session))
+    return _judged(connection, letter, reply, in_step=in_step)
 
 
-def _judged(connection: Connection, letter: Letter, reply: Reply) -> Carried:
+def _judged(connection: Connection, letter: Letter, reply: Reply, *, in_step: bool) -> Carried:
     done = reply.stage == "content" and 200 <= reply.code < 300
     out_of_step = not done and smtp_replies.row_of(reply).status is DeliveryStatus.UNKNOWN_FAILURE
     refused_cleanly = reply.code >= 400 and reply.code != 421 and not out_of_step
     connection.unfinished = not done
     return Carried(
         outcome=smtp_replies.outcome(reply, letter.message_id),
-        keep=done or (refused_cleanly and reply.stage != "connect"),
+        keep=done or (refused_cleanly and reply.stage != "connect" and in_step),
         again=out_of_step or (reply.code == 421 and reply.stage != "content"),
     )
 
 
-async def _envelope(connection: Connection, letter: Letter, deadline: float) -> Reply:
+async def _envelope(
+    connection: Connection,
+    session: Session,
+    letter: Letter,
+    timer: asyncio.Timeout,
+    deadline: float,
+) -> Reply:
     """MAIL, RCPT and DATA: the first reply that refuses, or the 354 that asks for the content."""
-    client = connection.client
-    patience = None
-    if connection.used > 1:
-        # A kept connection may be dead without saying so: leave time for a fresh one.
-        patience = (deadline - asyncio.get_running_loop().time()) / 2
-        if connection.unfinished:
-            await client.execute_command(b"RSET", timeout=patience)
-    else:
-        await smtp_pool.open_client(client)
-    refused = _hopeless(client, letter)
+    refused = _hopeless(connection.client, letter)
     if refused is not None:
         return refused
-    mail, rcpt = _commands(client, letter)
-    reply = _reply("mail", await client.execute_command(*mail, timeout=patience))
-    if 200 <= reply.code < 300:
-        reply = _reply("rcpt", await client.execute_command(*rcpt))
-    if 200 <= reply.code < 300:
-        reply = _reply("data", await client.execute_command(b"DATA"))
-    if reply.code == 354 and not client.is_connected:
+    *first, data = _steps(connection, letter)
+    together = connection.client.supports_extension("pipelining")
+    if together:
+        session.say(b"".join([line for _, line in (*first, data)]), replies=len(first) + 1)
+
+    async def answered(stage: Stage, line: bytes) -> Reply:
+        if not together:
+            session.say(line)
+        response = await session.reply()
+        if timer.when() != deadline:
+            timer.reschedule(deadline)  # it is alive
+        return _reply(stage, response)
+
+    for step in first:
+        reply = await answered(*step)
+        if not 200 <= reply.code < 300:
+            return reply
+    reply = await answered(*data)
+    if reply.code == _GO_ON and not connection.client.is_connected:
         raise aiosmtplib.SMTPServerDisconnected("Connection lost")
     return reply
+
+
+async def _caught_up(session: Session) -> bool:
+    """Whether the connection is good for more once the replies are read to what was said together
+    with what was refused. A relay that has refused the recipient and asks for the content all the
+    same gets none."""
+    try:
+        async with asyncio.timeout(_CATCH_UP):
+            while session.awaited:
+                if (await session.reply()).code == _GO_ON:
+                    return False
+    except TROUBLE:
+        return False
+    return True
 
 
 def _hopeless(client: aiosmtplib.SMTP, letter: Letter) -> Reply | None:
@@ -95,9 +135,12 @@ def _hopeless(client: aiosmtplib.SMTP, letter: Letter) -> Reply | None:
     return None
 
 
-def _commands(client: aiosmtplib.SMTP, letter: Letter) -> tuple[list[bytes], list[bytes]]:
-    mail = [b"MAIL", b"FROM:<%b>" % letter.sender.encode()]
-    rcpt = [b"RCPT", b"TO:<%b>" % letter.recipient.encode()]
+def _steps(connection: Connection, letter: Letter) -> Sequence[tuple[Stage, bytes]]:
+    """The commands before the content, each with the stage that its reply belongs to."""
+    client = connection.client
+    reset: list[tuple[Stage, bytes]] = [("mail", b"RSET\r\n")] if connection.unfinished else []
+    mail = [b"MAIL FROM:<%b>" % letter.sender.encode()]
+    rcpt = [b"RCPT TO:<%b>" % letter.recipient.encode()]
     if client.supports_extension("size"):
         mail.append(b"SIZE=%d" % letter.size)
     if not letter.ascii_only and client.supports_extension("8bitmime"):
@@ -108,14 +151,14 @@ def _commands(client: aiosmtplib.SMTP, letter: Letter) -> tuple[list[bytes], lis
         # RFC 3461: a report brings ENVID back, so its reader knows the message.
         mail += [b"RET=HDRS", b"ENVID=%b" % letter.delivery_id.encode()]
         rcpt.append(b"NOTIFY=%b" % letter.dsn.upper().encode())
-    return mail, rcpt
+    return [*reset, ("mail", _line(mail)), ("rcpt", _line(rcpt)), ("data", b"DATA\r\n")]
 
 
-async def _content(client: aiosmtplib.SMTP, data: bytes) -> Reply:
-    """From here on the relay may have the message."""
-    assert client.protocol is not None
-    client.protocol.write(data)
-    return _reply("content", await client.protocol.read_response())
+def _line(words: Sequence[bytes]) -> bytes:
+    line = b" ".join(words)
+    if not _ONE_LINE(line):
+        raise ValueError("a command has more than a line")
+    return line + b"\r\n"
 
 
 def _reply(stage: Stage, response: aiosmtplib.SMTPResponse) -> Reply:

@@ -193,7 +193,8 @@ class Tls(asyncio.Protocol):
 
 
 _REPLIES = {
-    b"EHLO": b"250-sink\r\n250-8BITMIME\r\n250-SIZE 10240000\r\n250 ENHANCEDSTATUSCODES\r\n",
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 10240000\r\n"
+    b"250 ENHANCEDSTATUSCODES\r\n",
     b"HELO": b"250 sink\r\n",
     b"MAIL": b"250 2.1.0 Ok\r\n",
     b"RCPT": b"250 2.1.5 Ok\r\n",
@@ -205,7 +206,7 @@ _REPLIES = {
 
 
 class Smtp(asyncio.Protocol):
-    """A relay, of clients that wait for each reply."""
+    """A relay. Commands that come together are answered together."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
@@ -215,6 +216,7 @@ class Smtp(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        said = []
         end = b"\r\n.\r\n" if self._content else b"\r\n"
         while (at := self._buffer.find(end)) >= 0:
             line = bytes(self._buffer[:4]).upper()
@@ -222,13 +224,14 @@ class Smtp(asyncio.Protocol):
             if self._content:
                 _counts["EMAIL"] += 1
                 self._content = False
-                self._transport.write(b"250 2.0.0 Ok: queued\r\n")
+                said.append(b"250 2.0.0 Ok: queued\r\n")
             else:
                 self._content = line == b"DATA"
-                self._transport.write(_REPLIES.get(line, b"502 5.5.2 What?\r\n"))
-                if line == b"QUIT":
-                    self._transport.close()
+                said.append(_REPLIES.get(line, b"502 5.5.2 What?\r\n"))
             end = b"\r\n.\r\n" if self._content else b"\r\n"
+        self._transport.write(b"".join(said))
+        if said and said[-1] == _REPLIES[b"QUIT"]:
+            self._transport.close()
 
 
 def _settings(http: int, mail: int, tls: int, ca_file: Path) -> dict[str, dict[str, Any]]:

@@ -58,6 +58,7 @@ class Relay:
         self.left = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()
+        self.pieces = False
         self._tasks = set()
         self._writers = set()
 
@@ -85,18 +86,20 @@ class Relay:
         writer.close()
 
     async def _talk(self, reader, writer):
-        verb = "CONNECT"
-        while await self._answer(verb, reader, writer) and verb != "QUIT":
+        verb, taken = "CONNECT", set()
+        while await self._answer(verb, taken, reader, writer) and verb != "QUIT":
             line = (await reader.readuntil(b"\r\n")).decode().removesuffix("\r\n")
             self.commands.append(line)
             verb = line.split(" ")[0].upper()
             if verb == "QUIT":
                 self.left.set()
 
-    async def _answer(self, verb, reader, writer):
+    async def _answer(self, verb, taken, reader, writer):
         reply = self.replies.get(verb, REPLIES.get(verb, "500 5.5.1 Unknown command"))
         if isinstance(reply, list):
             reply = reply.pop(0) if reply else REPLIES[verb]
+        if verb == "DATA" and verb not in self.replies and not taken >= {"MAIL", "RCPT"}:
+            reply = "503 5.5.1 No valid recipients"
         if verb == ".":
             self.reached.set()
             await self.go_on.wait()
@@ -104,12 +107,26 @@ class Relay:
             await reader.read()
         if reply in (SILENT, HANG_UP):
             return False
-        writer.write(reply.encode() + b"\r\n")
-        await writer.drain()
+        for byte in (reply + "\r\n") if self.pieces else (reply + "\r\n",):
+            writer.write(byte.encode())
+            await writer.drain()
+            await asyncio.sleep(0)
+        if verb in {"RSET", "."}:
+            taken.clear()
+        elif reply.startswith("2"):
+            taken.add(verb)
         if verb == "DATA" and reply.startswith("354"):
             self.messages.append((await reader.readuntil(b"\r\n.\r\n"))[:-3])
-            return await self._answer(".", reader, writer)
+            return await self._answer(".", taken, reader, writer)
         return True
+
+
+@pytest.fixture(autouse=True, params=["in turn", "together"])
+def commands(request, monkeypatch):
+    """How a relay takes them: it says so itself."""
+    if request.param == "together":
+        monkeypatch.setitem(REPLIES, "EHLO", "250-relay.example\r\n250-PIPELINING\r\n250 8BITMIME")
+    return request.param
 
 
 def run(scene, **settings):
@@ -323,17 +340,106 @@ def test_a_kept_connection_closed_by_the_relay_is_not_used():
     assert connections == 2
 
 
-def test_a_refused_recipient_leaves_nothing_behind_for_the_next():
+def test_a_refused_recipient_leaves_nothing_behind_for_the_next(commands):
     async def scene(adapter, relay):
         relay.replies["RCPT"] = ["550 5.1.1 Unknown"]
         await adapter.send(delivery())
         await adapter.send(delivery())
         return relay.connections, [command.split(" ")[0] for command in relay.commands]
 
-    assert run(scene) == (
-        1,
-        ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"],
-    )
+    refused = ["MAIL", "RCPT", "DATA"] if commands == "together" else ["MAIL", "RCPT"]
+    assert run(scene) == (1, ["EHLO", *refused, "RSET", "MAIL", "RCPT", "DATA"])
+
+
+def test_a_refused_recipient_and_a_relay_that_will_not_forget_it():
+    async def scene(adapter, relay):
+        relay.replies |= {"RCPT": ["550 5.1.1 Unknown"], "RSET": ["421 4.3.2 Closing down"]}
+        await adapter.send(delivery())
+        return await adapter.send(delivery()), relay.connections
+
+    outcome, connections = run(scene)
+    assert (outcome.status, connections) == (SUCCESSFUL, 2)
+
+
+@pytest.mark.parametrize("commands", ["together"], indirect=True)
+def test_commands_that_a_relay_takes_together_do_not_wait_for_each_other():
+    async def relay(reader, writer):
+        writer.write(b"220 r\r\n")
+        await reader.readline()
+        writer.write(b"250-r\r\n250 PIPELINING\r\n")
+        for _ in range(2):
+            said = [(await reader.readline())[:4] for _ in range(3)]
+            assert said == [b"MAIL", b"RCPT", b"DATA"], "all are there before any is answered"
+            writer.write(b"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 Go on\r\n")
+            await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250 2.0.0 Ok\r\n")
+        await reader.readline()
+        writer.close()
+
+    async def scene():
+        server = await asyncio.start_server(relay, "127.0.0.1", 0)
+        adapter = smtp(server.sockets[0].getsockname()[1])
+        try:
+            return [(await adapter.send(delivery())).status for _ in range(2)]
+        finally:
+            await adapter.aclose()
+            server.close()
+
+    assert asyncio.run(scene()) == [SUCCESSFUL, SUCCESSFUL]
+
+
+@pytest.mark.parametrize("commands", ["together"], indirect=True)
+def test_a_relay_that_wants_the_content_for_nobody_gets_none():
+    async def scene(adapter, relay):
+        relay.replies |= {"RCPT": ["550 5.1.1 Unknown"], "DATA": "354 Go on"}
+        first = await adapter.send(delivery())
+        return first, await adapter.send(delivery()), relay
+
+    first, second, relay = run(scene)
+    assert (first.status, first.status_code, first.dead_address) == (PERMANENT, 550, True)
+    assert second.status is SUCCESSFUL
+    assert (len(relay.messages), relay.connections) == (1, 2)
+
+
+@pytest.mark.parametrize("commands", ["together"], indirect=True)
+@pytest.mark.parametrize("reply", [HANG_UP, "hello?"], ids=["lost", "malformed"])
+def test_what_is_refused_stays_refused_whatever_comes_behind_it(reply):
+    async def scene(adapter, relay):
+        relay.replies |= {"RCPT": ["550 5.1.1 Unknown"], "DATA": [reply]}
+        return await adapter.send(delivery()), await adapter.send(delivery()), relay.connections
+
+    first, second, connections = run(scene)
+    assert (first.status, first.status_code) == (PERMANENT, 550)
+    assert (second.status, connections) == (SUCCESSFUL, 2)
+
+
+def test_a_relay_that_takes_its_leave_is_not_used_again():
+    async def scene(adapter, relay):
+        relay.replies["."] = ["250 2.0.0 Ok\r\n421 4.4.2 Enough for now"]
+        return await adapter.send(delivery()), await adapter.send(delivery()), relay.connections
+
+    first, second, connections = run(scene)
+    assert (first.status, second.status, connections) == (SUCCESSFUL, SUCCESSFUL, 2)
+
+
+def test_replies_may_come_in_pieces_and_have_many_lines():
+    async def scene(adapter, relay):
+        relay.pieces = True
+        relay.replies["."] = "250-2.0.0 Ok:\r\n250-2.0.0 queued\r\n250 2.0.0 as 4F2A"
+        return [await adapter.send(delivery()) for _ in range(2)]
+
+    first, second = run(scene)
+    assert (first.status, second.status) == (SUCCESSFUL, SUCCESSFUL)
+    assert first.status_message.endswith("as 4F2A")
+
+
+def test_a_reply_without_end_is_not_read_for_ever():
+    async def scene(adapter, relay):
+        relay.replies["MAIL"] = "\r\n".join(["250-and so on"] * 10_000)
+        return await adapter.send(delivery(timeout=5.0))
+
+    outcome = run(scene)
+    assert (outcome.status, outcome.indeterminate) == (TEMPORARY, False)
 
 
 def test_connections_are_shared_bounded_and_recycled():
