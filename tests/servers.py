@@ -157,35 +157,63 @@ def postgres(*, durable: bool = False) -> Iterator[Server]:
     Unless it is `durable`, it does not wait for the disk.
     """
     initdb, program = _postgres_programs()
-    # PostgreSQL refuses to run as root.
-    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-    port = free_port()
+    user = _other_user()
     with _directory(user) as directory:
-        data = directory / "data"
-        _initialise([str(initdb), "-D", str(data)], directory, user)
-        settings = {
-            "port": str(port),
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "max_connections": "200",
-            "fsync": "on" if durable else "off",
-            "full_page_writes": "on" if durable else "off",
-        }
-        server = Server(
-            command=[
-                *(str(program), "-D", str(data)),
-                *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-            ],
-            port=port,
-            url=f"postgresql://sendpoint@127.0.0.1:{port}",
-            directory=directory,
-            answers=_postgres_answers,
-            stop_signal=signal.SIGINT,
-            crash_signal=signal.SIGQUIT,
-            user=user,
-        )
+        options = ["-U", "sendpoint", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        _made([str(initdb), "-D", "data", *options], directory, user)
+        server = _postgres_server(program, directory, user, durable=durable)
         with _running(server):
             yield server
+
+
+@contextlib.contextmanager
+def standby(primary: Server) -> Iterator[Server]:
+    """A PostgreSQL that follows the primary, which from then on commits nothing that its standby
+    does not have. Raises `Missing`."""
+    _, program = _postgres_programs()
+    user = _other_user()
+    with _directory(user) as directory:
+        copy = [str(program.resolve().with_name("pg_basebackup"))]
+        copy += ["-D", "data", "-d", primary.url]
+        _made([*copy, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"], directory, user)
+        server = _postgres_server(program, directory, user, durable=False)
+        with _running(server):
+            with psycopg.connect(f"{primary.url}/postgres", autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names TO '*'")
+                connection.execute("SELECT pg_reload_conf()")
+            yield server
+
+
+def _other_user() -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _postgres_server(
+    program: Path, directory: Path, user: pwd.struct_passwd | None, *, durable: bool
+) -> Server:
+    port = free_port()
+    settings = {
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "fsync": "on" if durable else "off",
+        "full_page_writes": "on" if durable else "off",
+    }
+    return Server(
+        command=[
+            *(str(program), "-D", str(directory / "data")),
+            *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+        ],
+        port=port,
+        url=f"postgresql://sendpoint@127.0.0.1:{port}",
+        directory=directory,
+        answers=_postgres_answers,
+        stop_signal=signal.SIGINT,
+        crash_signal=signal.SIGQUIT,
+        user=user,
+    )
 
 
 @contextlib.contextmanager
@@ -206,21 +234,18 @@ def _directory(user: pwd.struct_passwd | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _initialise(command: list[str], directory: Path, user: pwd.struct_passwd | None) -> None:
-    options = ["-U", "sendpoint", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+def _made(command: list[str], directory: Path, user: pwd.struct_passwd | None) -> None:
+    """Run what makes a server's data."""
     try:
         done = subprocess.run(
-            [*command, *options],
-            cwd=directory,
-            capture_output=True,
-            check=False,
-            text=True,
-            **_as(user),
+            command, cwd=directory, capture_output=True, check=False, text=True, **_as(user)
         )
     except PermissionError as error:
         raise Missing(f"{command[0]} may not be run by {user and user.pw_name}") from error
+    except FileNotFoundError as error:
+        raise Missing(f"{command[0]} is not there") from error
     if done.returncode:
-        raise RuntimeError(f"initdb failed: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{Path(command[0]).name} failed: {done.stderr[-2000:]}")
 
 
 def _as(user: pwd.struct_passwd | None) -> dict[str, object]:

@@ -530,6 +530,35 @@ def postgresql(postgresql_url):
     db.close()
 
 
+def test_a_server_that_is_the_primary_no_longer_is_left(postgresql):
+    """Its sessions live on where a name or a proxy leads to it, and refuse to write."""
+    with postgresql.engine.connect() as connection:
+        connection.exec_driver_sql("SET default_transaction_read_only TO on")
+        connection.commit()
+    with pytest.raises(store.Unavailable):
+        store.create_application(postgresql, "shop")
+    assert store.create_application(postgresql, "shop").name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "ports", "attributes"),
+    [
+        ("postgresql://u:p@a:1,b:2/n", "a,b", "1,2", "read-write"),
+        ("postgresql://u:p@a,b/n?connect_timeout=3", "a,b", ",", "read-write"),
+        ("postgres://u:p@a:1,b:2/n?target_session_attrs=any", "a,b", "1,2", "any"),
+        ("postgresql://u:p@/n?host=a:1&host=b:2", "a,b", "1,2", "read-write"),
+        ("postgresql+psycopg://u:p@a:1/n", "a", 1, None),
+        ("postgresql://u:p,w@a:1/n", "a", 1, None),
+    ],
+)
+def test_a_url_may_name_several_servers(url, hosts, ports, attributes):
+    db = store.connect(url)
+    _, given = db.engine.dialect.create_connect_args(db.engine.url)
+    assert (given["host"], given["port"]) == (hosts, ports)
+    assert given.get("target_session_attrs") == attributes
+    assert (given["user"], given["dbname"]) == ("u", "n")
+
+
 def test_times_are_utc_wherever_the_database_is(postgresql_url):
     db = store.connect(postgresql_url)
     with db.engine.begin() as connection:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -128,15 +130,20 @@ def connect(
 ) -> Database:
     """Open the database at `url`: `sqlite:///FILE` or `postgresql+psycopg://…`.
 
+    `postgresql://USER@HOST1:PORT,HOST2:PORT/NAME` is whichever of these servers takes writes.
+
     Nothing is connected yet. `ValueError` if the URL is of neither kind; its text shows no
     password.
     """
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        parsed = make_url(_SEVERAL_HOSTS.sub(_named_one_by_one, url))
+    except (ArgumentError, ValueError):
         raise ValueError("database_url cannot be read as a URL") from None
-    if parsed.get_backend_name() == "postgresql":
+    if parsed.get_backend_name() in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
+        if len(hosts := parsed.normalized_query.get("host", ())) > 1 or "," in "".join(hosts):
+            # Who names several means the primary, unless they say otherwise.
+            parsed = parsed.set(query={"target_session_attrs": "read-write", **parsed.query})
         engine = _postgresql(parsed, pool_size)
     elif parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
@@ -147,6 +154,25 @@ def connect(
 
 
 _PAUSE = 1.0  # seconds
+
+_SEVERAL_HOSTS = re.compile(
+    r"(\Apostgres[a-z+]*://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)(/[^?]*)?(\?|\Z)"
+)
+
+
+def _named_one_by_one(url: re.Match[str]) -> str:
+    """The hosts as SQLAlchemy reads them: libpq's URLs have them parted by commas."""
+    start, hosts, path, more = url.groups(default="")
+    each = "&".join([f"host={quote(one, safe=':[]')}" for one in hosts.split(",")])
+    return f"{start}{path}?{each}{more and '&'}"
+
+
+_NOT_NOW = (
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
+"""What psycopg calls the server's internal errors, and is only that it cannot be done now."""
 
 
 def _postgresql(url: URL, pool_size: int) -> Engine:
@@ -201,10 +227,12 @@ def _postgresql(url: URL, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def _name(context: ExceptionContext) -> None:
-        if isinstance(context.original_exception, psycopg.errors.IdleInTransactionSessionTimeout):
-            raise Unavailable(
-                context.statement, None, context.original_exception, hide_parameters=True
-            )
+        trouble = context.original_exception
+        if isinstance(trouble, psycopg.errors.ReadOnlySqlTransaction):
+            # The server is the primary no longer, and the connections to it are of no use.
+            context.is_disconnect = True
+        if isinstance(trouble, _NOT_NOW):
+            raise Unavailable(context.statement, None, trouble, hide_parameters=True)
 
     return engine
 
