@@ -53,8 +53,8 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """No provider takes messages now, or a limit lets no more through; ask again in so many
-    seconds. None of its lane needs to ask for `pause` seconds."""
+    """No provider takes messages now, a limit lets no more through, or the lease is too short by
+    now; ask again in so many seconds. None of its lane needs to ask for `pause` seconds."""
 
     seconds: float
     pause: float = 0.0
@@ -124,7 +124,9 @@ async def _by_some_provider(
                 return Lost()
         timeout = _time_left(runtime, claimed)
         if timeout <= 0:
-            return Lost()  # something took so long that another may have it soon
+            # Something took so long that another may have it soon. If nobody has it yet, whoever
+            # has more time is to send it: it was not handed over, whatever its channel.
+            return Held(0.0)
         runtime.breakers.enter(key)
         outcome = await _send(runtime, claimed, adapter, message, timeout)
     if runtime.breakers.record(key, outcome):

@@ -368,7 +368,8 @@ def test_a_providers_words_are_stored_whatever_they_are(backend):
     assert result.status_message == "a\N{REPLACEMENT CHARACTER}b?"
 
 
-def test_a_send_that_would_begin_too_late_does_not_begin(backend):
+@pytest.mark.parametrize("channel", ["CUSTOM", "SMS"])
+def test_a_send_that_would_begin_too_late_does_not_begin_and_is_no_attempt(backend, channel):
     class Slow:
         def __init__(self, batch):
             self.batch = batch
@@ -378,12 +379,12 @@ def test_a_send_that_would_begin_too_late_does_not_begin(backend):
             return claimed and dataclasses.replace(claimed, held_until=0.0)
 
     fast, backend.runtime.claims = backend.runtime.claims, Slow(backend.runtime.claims)
-    request_id = backend.accept("a")
+    request_id = backend.accept("+14255550100", channel=channel)
     backend.work()
     assert backend.adapter.sent == []
     backend.runtime.claims = fast
-    backend.settle()
-    assert ended(backend.results(request_id)["a"]) == ("DONE", "SUCCESSFUL", 2)
+    assert backend.settle() < 1, "it was given back, not left to its lease"
+    assert ended(backend.results(request_id)["+14255550100"]) == ("DONE", "SUCCESSFUL", 1)
 
 
 def test_no_address_and_no_body_reaches_a_log(backend, caplog):
