@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
@@ -87,9 +88,12 @@ class DeliveryPool(LoopPool):
     def _finish(self) -> None:
         self.runtime.draining = True
         self._pruning.cancel()
+        give_up = time.monotonic() + self.runtime.settings.drain
         self.drain(self.runtime.settings.drain)
-        with contextlib.suppress(TimeoutError):
-            self._sweeping.result(5)
+        try:  # what it has taken from the database itself has as long
+            self._sweeping.result(max(5.0, give_up - time.monotonic()))
+        except TimeoutError:
+            _log.warning("The sweep and what it delivers did not end in time")
         self._forwarding.cancel()
         with contextlib.suppress(TimeoutError):
             self.loop.run(forwarding.finish(self.runtime), 5)

@@ -319,6 +319,25 @@ def test_messages_are_delivered_while_there_is_no_broker(deploy, mailbox, redis_
     assert deployment.workers[0].stop() == 0
 
 
+def test_sigterm_finishes_what_was_taken_from_the_database(deploy, mailbox, redis_server):
+    """It has as long as what came by a ring."""
+    deployment = deploy(ring_again_after=1)
+    worker = deployment.start_worker()
+    worker.said("ready")
+    redis_server.crash()
+    mailbox.holds = True
+    requests = deployment.accept(3)
+    flow.until(lambda: in_flight(deployment.db) == 3)
+    assert mailbox.reading.wait(30)
+    worker.process.terminate()
+    slow = threading.Timer(8, setattr, (mailbox, "holds", False))
+    slow.daemon = True
+    slow.start()
+    assert worker.stop() == 0
+    assert statuses(deployment.results(requests)) == {("DONE", "SUCCESSFUL"): 3}
+    assert set(mailbox.by_recipient.values()) == {1}
+
+
 def test_a_worker_can_be_dedicated_to_a_queue(deploy, mailbox):
     deployment = deploy()
     requests = deployment.accept(10)
