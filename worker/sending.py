@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from worker import intake, runtime, settings, wire
+from worker import intake, runtime, settings, store, wire
 
 
 def send_messages(
@@ -30,9 +30,15 @@ def send_messages(
     accepted = intake.accept(held, application_id, request, idempotency_key=idempotency_key)
     if accepted.settled or (wait <= 0 and not accepted.repeated):
         return intake.tell(application_id, accepted.request_id, accepted.recipients)
-    if wait > 0:
-        intake.wait_until_settled(held, accepted.request_id, wait)
-    return intake.answer(held, application_id, accepted.request_id)
+    try:
+        if wait > 0:
+            intake.wait_until_settled(held, accepted.request_id, wait)
+        return intake.answer(held, application_id, accepted.request_id)
+    except store.Unavailable:
+        # It is stored: whoever gets an error sends it again.
+        if accepted.repeated:
+            raise
+        return intake.tell(application_id, accepted.request_id, accepted.recipients)
 
 
 @functools.cache

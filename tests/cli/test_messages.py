@@ -4,6 +4,7 @@ import contextlib
 import json
 
 import pytest
+from sqlalchemy import text
 
 from tests.cli.conftest import APP
 from worker import plan, runtime, sending, settings, store, wire
@@ -92,6 +93,20 @@ def test_the_python_function_and_the_command_line_are_one_caller(prepared, monke
         assert again.RequestId == first["RequestId"]
         with pytest.raises(wire.Conflict):
             sending.send_messages(APP, {**REQUEST, "TraceId": "another"}, idempotency_key="k")
+
+
+def test_the_python_function_raises_nothing_once_the_request_is_stored(prepared, monkeypatch, db):
+    """The database goes away while it waits: an error would have its caller send it again."""
+
+    def go_away(_):
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE message_result RENAME TO gone"))
+
+    with contextlib.closing(runtime.open_client(settings.load())) as held:
+        monkeypatch.setattr(sending, "_runtime", lambda: held)
+        monkeypatch.setattr(held.rings, "ring", go_away)
+        answer = sending.send_messages(APP, REQUEST, wait=20)
+    assert answer.Result["+15550100200"].StatusCode == 202
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What became of a request, with a worker and the sandbox's magic recipients, and without."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
-from tests.http.api import SMS, Api, message, until
+from tests.http.api import SMS, Api, message, served, until
 from worker import http as edge
 from worker import intake, store, tasks, wire
 from worker import settings as settings_
@@ -212,3 +214,26 @@ def test_another_applications_request_is_not_found(api):
     answer = outcomes(api, request_id, application=other.id)
     assert answer.status == 404
     assert outcomes(api, uuid4(), application=other.id).json["Message"] == answer.json["Message"]
+
+
+def test_what_is_stored_is_no_error_although_the_database_goes_away(waiting):
+    """Whoever is answered with an error sends it again."""
+
+    def go_away():
+        until(lambda: api.stored() == (1, 1))
+        with api.runtime.db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE message_result RENAME TO gone"))
+
+    with served(waiting(20.0)) as api:
+        gone = threading.Thread(target=go_away, daemon=True)
+        gone.start()
+        answer = api.post(message(SMS), {"Idempotency-Key": "once"})
+        gone.join(20)
+        again = api.post(message(SMS), {"Idempotency-Key": "once"})
+    assert answer.status == 200
+    assert answer.json["Result"][SMS] == {
+        "DeliveryStatus": "SUCCESSFUL",
+        "StatusCode": 202,
+        "StatusMessage": "Accepted; the outcome is pending",
+    }
+    assert again.status == 500, "of a repetition nothing is known without the database"

@@ -96,8 +96,14 @@ async def accept_and_answer(
     accepted = await edge.run(accept, edge.runtime, application_id, content, key, _caller(request))
     found: Sequence[store.Result | store.Recipient] = accepted.recipients
     if accepted.repeated or (seconds > 0 and not accepted.settled):
-        await _wait(edge, request, accepted.request_id, seconds)
-        found = await edge.run(store.results, edge.runtime.db, application_id, accepted.request_id)
+        known = edge.runtime.db, application_id, accepted.request_id
+        try:
+            await _wait(edge, request, accepted.request_id, seconds)
+            found = await edge.run(store.results, *known)
+        except store.Unavailable:
+            # It is stored: whoever is answered with an error sends it again.
+            if accepted.repeated:
+                raise
     return answers.json(tell(application_id, accepted.request_id, found))
 
 
