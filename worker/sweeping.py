@@ -20,6 +20,9 @@ from worker.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
+AT_ONCE = 500
+"""Messages that a sweep takes back, or closes, at most: a transaction that is over soon."""
+
 _FEED_EVERY = 0.2  # seconds, while what waits fits into the queues
 _FEED_SOON = 0.05  # seconds, while more waits than does
 
@@ -42,6 +45,11 @@ class Swept:
     rescued: int
     expired: int
 
+    @property
+    def more(self) -> bool:
+        """Whether there may be more to take back or to close."""
+        return max(self.rescued, self.expired) >= AT_ONCE
+
 
 def sweep(runtime: Runtime) -> Swept:
     """One round over everything that was left behind."""
@@ -53,8 +61,9 @@ def sweep(runtime: Runtime) -> Swept:
         max_attempts=settings.max_attempts,
         code_attempts=retry.CODE_ATTEMPTS,
         tell=tell,
+        limit=AT_ONCE,
     )
-    expired = store.expire(db, tell=tell)
+    expired = store.expire(db, tell=tell, limit=AT_ONCE)
     store.forget(db)
     fed = feed(runtime)
     events.swept(rung=fed.rung, rescued=rescued, expired=expired)
@@ -108,7 +117,9 @@ async def keep_sweeping(runtime: Runtime) -> None:
         try:
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + runtime.settings.sweep_interval
-                await loop.run_in_executor(runtime.executor, sweep, runtime)
+                swept = await loop.run_in_executor(runtime.executor, sweep, runtime)
+                if swept.more:
+                    next_sweep, pause = loop.time(), _FEED_SOON
             fed = await loop.run_in_executor(runtime.executor, feed, runtime, runtime.places.left)
         except store.Unavailable:
             _log.warning("The sweep could not reach the database; it is tried again")

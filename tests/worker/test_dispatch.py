@@ -3,7 +3,9 @@
 import asyncio
 import dataclasses
 import logging
+import threading
 
+import msgspec
 import pytest
 
 from adapters.contract import (
@@ -14,7 +16,7 @@ from adapters.contract import (
     temporary,
     throttled,
 )
-from tests.worker.flow import Backend
+from tests.worker.flow import Backend, until
 from worker import store, sweeping
 from worker.store import tables
 
@@ -102,6 +104,25 @@ def test_a_message_that_nobody_picked_up_times_out(backend):
     result = backend.results(request_id)["a"]
     assert ended(result) == ("DONE", "TIMEOUT", 0)
     assert backend.adapter.sent == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_all_that_is_too_late_is_closed_at_once(backend, monkeypatch):
+    """What was accepted together ends together."""
+    monkeypatch.setattr(sweeping, "AT_ONCE", 2)
+    backend.runtime.settings = msgspec.structs.replace(
+        backend.runtime.settings, sweep_interval=1000.0
+    )
+    request_id = backend.accept(*map(str, range(9)))
+    backend.clock.move(backend.runtime.settings.message_ttl)
+    sweeps = threading.Thread(
+        target=asyncio.run, args=(sweeping.keep_sweeping(backend.runtime),), daemon=True
+    )
+    sweeps.start()
+    until(lambda: not backend.rows_open())
+    backend.runtime.draining = True
+    sweeps.join(30)
+    assert {ended(one) for one in backend.results(request_id).values()} == {("DONE", "TIMEOUT", 0)}
 
 
 @pytest.mark.parametrize(
