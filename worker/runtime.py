@@ -37,6 +37,10 @@ from worker.throttle import Ask, Limiter, Turn, limiter
 from worker.watch import Watch
 
 _log = logging.getLogger(__name__)
+KEPT_SIZE = 64 * 1024 * 1024
+"""Characters of the requests, as they are stored, that are kept for their other recipients."""
+
+_KEPT = 1000  # requests at most
 _FRESH = 3.0  # seconds for which an event stream that was read is not read again
 
 
@@ -90,7 +94,8 @@ class Runtime:
         self.sink = sinks.build(self.settings.events, self.settings.events_secret)
         self._streams = batch.Batch(self._read_streams, self.executor)
         self._stream_of: dict[str, tuple[float, store.EventStream | None]] = {}
-        self._decoded: OrderedDict[UUID, render.Content] = OrderedDict()
+        self._decoded: OrderedDict[UUID, tuple[int, render.Content]] = OrderedDict()
+        self._decoded_size = 0
 
     def close(self) -> None:
         """Close what was opened here. The adapters are closed on their loop, by who runs it."""
@@ -135,10 +140,13 @@ class Runtime:
         missing = [one for one in dict.fromkeys(ids) if one not in self._decoded]
         if missing:
             for request_id, body in store.bodies(self.db, missing).items():
-                self._decoded[request_id] = wire.decode(body.encode(), render.Content)
-        found = [self._decoded.get(one) for one in ids]
-        while len(self._decoded) > 1000:
-            self._decoded.popitem(last=False)
+                decoded = wire.decode(body.encode(), render.Content)
+                self._decoded[request_id] = len(body), decoded
+                self._decoded_size += len(body)
+        found = [self.known(one) for one in ids]
+        while self._decoded_size > KEPT_SIZE or len(self._decoded) > _KEPT:
+            _, (size, _) = self._decoded.popitem(last=False)
+            self._decoded_size -= size
         return found
 
     def _channel_settings(
@@ -172,7 +180,8 @@ class Runtime:
 
     def known(self, request_id: UUID) -> render.Content | None:
         """A request that was read before."""
-        return self._decoded.get(request_id)
+        kept = self._decoded.get(request_id)
+        return None if kept is None else kept[1]
 
     async def stream(self, application_id: str) -> store.EventStream | None:
         """The application's event stream. A change is seen within seconds."""

@@ -38,12 +38,20 @@ async def of_attempt(
     if stream is None:
         return ()
     try:
-        request = runtime.known(claimed.request_id) or _NO_REQUEST
+        request = runtime.known(claimed.request_id) or await _read(runtime, claimed)
         sent = _sent(claimed, stream, request, message, settings)
         return _events(sent, event_records.of_outcome(sent, outcome, at=_now()))
     except Exception:  # noqa: BLE001 - what is told must not keep a result from being recorded
         _log.exception("Message %s: nothing is told of it", claimed.id)
         return ()
+
+
+async def _read(runtime: Runtime, claimed: store.Claimed) -> wire.MessageRequest:
+    """The request of a message that took so long that others have pushed it out."""
+    try:
+        return await runtime.requests.put(claimed.request_id) or _NO_REQUEST
+    except store.Unavailable:
+        return _NO_REQUEST  # of which less is told
 
 
 def of_settled(runtime: Runtime) -> store.Tell | None:

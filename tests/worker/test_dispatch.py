@@ -17,7 +17,7 @@ from adapters.contract import (
     throttled,
 )
 from tests.worker.flow import Backend, until
-from worker import store, sweeping
+from worker import runtime, store, sweeping
 from worker.store import tables
 
 
@@ -278,6 +278,19 @@ def test_settings_are_read_once_for_all_that_wait_and_wrong_ones_are_nobody_else
     backend.application = other
     results = backend.results(requests[1])
     assert {one.status_message for one in results.values()} == {"The channel's settings are wrong"}
+
+
+def test_requests_are_kept_for_their_other_recipients_as_far_as_they_are_small(
+    backend, monkeypatch
+):
+    """How large they are is for callers to say, and nobody's memory may depend on it."""
+    monkeypatch.setattr(runtime, "KEPT_SIZE", 10_000)
+    body = {"DefaultMessage": {"Body": 3000 * "a"}}
+    requests = []
+    for number in range(5):
+        requests.append(backend.accept(str(number), MessageConfiguration=body))
+        backend.work()
+    assert [backend.runtime.known(one) is not None for one in requests] == [False] * 2 + [True] * 3
 
 
 def test_an_adapter_that_raises_is_an_unknown_outcome(backend, caplog):

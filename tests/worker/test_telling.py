@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from adapters.contract import DeliveryStatus, Fault, Outcome, permanent, successful, temporary
 from tests.worker.flow import Backend
-from worker import event_records, store, sweeping
+from worker import event_records, runtime, store, sweeping
 
 STREAM = "arn:aws:kinesis:eu-central-1:123456789012:stream/events"
 SMS, EMAIL = "+14255550199", "ann@example.com"
@@ -63,6 +63,17 @@ def test_a_settled_message_is_told_with_its_request(make):
     assert attributes["message_type"] == "Promotional"
     assert attributes["number_of_message_parts"] == "1"
     assert json.loads(attributes["customer_context"]) == {"order": "7", "shop": "b"}
+
+
+def test_it_is_told_with_its_request_although_that_is_kept_no_longer(make, monkeypatch):
+    """Others have pushed it out while the provider took its time."""
+    monkeypatch.setattr(runtime, "KEPT_SIZE", 0)
+    backend = make()
+    request_id = backend.accept(SMS, channel="SMS", Context={"order": "7"})
+    backend.settle()
+    assert backend.runtime.known(request_id) is None
+    (record,) = told(backend)
+    assert json.loads(record["attributes"]["customer_context"]) == {"order": "7"}
 
 
 def test_only_what_settles_a_message_is_told(make):
