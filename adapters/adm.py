@@ -47,6 +47,7 @@ _SCOPE = "messaging:push"
 _RENEW_AHEAD = 60.0
 _LEAST_EXPIRY = 60
 _WORD = re.compile(r"[A-Za-z]{1,60}")
+_REGISTRATION = re.compile(r"[!-~]{1,4096}")
 
 
 class Adm:
@@ -160,10 +161,12 @@ def _outcome(reply: http.Reply, delivery: Delivery) -> Outcome:
 
 def _accepted(reply: http.Reply, delivery: Delivery) -> Outcome:
     current = reply.document().get("registrationID")
-    if not isinstance(current, str) or not current:
-        return push.unreadable("ADM")
     outcome = successful(message_id=reply.headers.get("X-Amzn-RequestId"))
-    return outcome if current == delivery.address else replace(outcome, updated_token=current)
+    if current == delivery.address:
+        return outcome
+    if not isinstance(current, str) or not _REGISTRATION.fullmatch(current):
+        return push.unreadable("ADM")
+    return replace(outcome, updated_token=current)
 
 
 def _stale(reply: http.Reply) -> bool:

@@ -34,7 +34,7 @@ def retry_after(header: str | None, *, now: datetime | None = None) -> float | N
         return float(header)
     try:
         when = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year may have any number of digits
         return None
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

@@ -123,6 +123,8 @@ class Apns:
     ) -> None:
         if connections < 1 or streams < 1:
             raise ValueError("connections and streams must be at least 1")
+        if not 1 <= port <= 65_535:
+            raise ValueError("port must be from 1 to 65535")
         self._token = _token(token_key, token_key_id, team_id, clock)
         self._tls: dict[str, ssl.SSLContext] = {}
         self.expires_at: datetime | None = None

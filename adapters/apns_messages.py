@@ -14,6 +14,7 @@ from adapters import http2
 from adapters import http2_frames as frames
 
 _REASON = re.compile(r"[A-Za-z]{1,64}")  # so that it can repeat no token
+_LAST_TIMESTAMP = 253_402_300_799_999  # the end of the year 9999, which is the calendar's
 
 
 class Push(NotificationRequest):
@@ -105,12 +106,12 @@ def _block(fields: Mapping[bytes, str]) -> bytes:
 def _said(body: bytes) -> tuple[str | None, int | None]:
     try:
         said: Any = json.loads(body) if body else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, None
     if not isinstance(said, dict):
         return None, None
     word, time = said.get("reason"), said.get("timestamp")
     return (
         word if isinstance(word, str) and _REASON.fullmatch(word) else None,
-        time if isinstance(time, int) and not isinstance(time, bool) and time > 0 else None,
+        time if type(time) is int and 0 < time <= _LAST_TIMESTAMP else None,
     )

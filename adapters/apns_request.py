@@ -39,7 +39,7 @@ def request(delivery: Delivery, bundle_id: str, now: float) -> Push | Outcome:
         return permanent(400, "The message is not for APNs", fault=Fault.MESSAGE)
     try:
         body = _encoded(message)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         text = "The payload can not be written as JSON"
         return permanent(400, text, fault=Fault.MESSAGE)
     refusal = _refusal(delivery, message, len(body))

@@ -141,7 +141,7 @@ def _parameters(delivery: Delivery) -> dict[str, str] | Outcome:
     try:
         text = json.dumps(dict(message.message), separators=(",", ":"), ensure_ascii=False)
         f"{text}{delivery.address}".encode()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return permanent(400, "The message can not be written as JSON", fault=Fault.MESSAGE)
     return {**parameters, "msg": text}
 

@@ -119,7 +119,7 @@ class Fcm:
             request["validate_only"] = True
         try:
             return msgspec.json.encode(request)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             return permanent(400, "The message can not be written as JSON", fault=Fault.MESSAGE)
 
     async def _fetch_token(self) -> oauth.Token | Outcome:

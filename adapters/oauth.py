@@ -17,7 +17,8 @@ FETCH_SECONDS = 30.0
 """How long a token endpoint may take to answer. A send waits no longer than its own deadline."""
 
 _HOLD_SECONDS = 1.0
-_USUAL_LIFETIME = 3600.0
+_USUAL_LIFETIME = 3600
+_LONGEST_LIFETIME = 86_400  # longer ones are looked after once a day all the same
 _BEARER = re.compile(r"[!-~]+")
 _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 
@@ -127,7 +128,9 @@ async def fetch(client: Client, url: str, form: Mapping[str, str]) -> Token | Ou
         return _refusal(reply, said.get("error"))
     if not isinstance(value, str) or not _BEARER.fullmatch(value):
         return temporary(502, "No access token: the endpoint answered without one")
-    return Token(value, float(lifetime) if isinstance(lifetime, int) else _USUAL_LIFETIME)
+    if not isinstance(lifetime, int):
+        lifetime = _USUAL_LIFETIME
+    return Token(value, float(max(0, min(lifetime, _LONGEST_LIFETIME))))
 
 
 def _refusal(reply: http.Reply, error: object) -> Outcome:

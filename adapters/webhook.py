@@ -88,7 +88,7 @@ class Webhook:
             return temporary(503, "The adapter is closed")
         try:
             body = _payload(delivery)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             text = "The message can not be written as a JSON object"
             return permanent(400, text, fault=Fault.MESSAGE)
         deadline = asyncio.get_running_loop().time() + min(delivery.timeout, self._timeout)

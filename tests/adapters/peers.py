@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 
 from adapters.doubles import stage
 from tests.contracts.adapter import Answer
+
+# What a caller may send, and no writer of JSON can write.
+DEEP = functools.reduce(lambda inner, _: {"a": inner}, range(5000), {})
 
 
 class DoublePeer:

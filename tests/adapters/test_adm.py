@@ -7,6 +7,7 @@ import contextlib
 import email.utils
 import json
 import time
+import urllib.parse
 import uuid
 
 import pytest
@@ -294,6 +295,22 @@ def test_without_an_access_token_nothing_is_sent(answer, expected):
     outcome, messages = run(scene)
     assert (outcome.status, outcome.status_code, outcome.fault) == expected
     assert (outcome.indeterminate, messages) == (False, [])
+
+
+@pytest.mark.parametrize("lifetime", [10**400, -(10**400), 0, 1e300, None, "3600"])
+def test_an_access_token_may_be_good_for_any_time(lifetime):
+    async def scene(adapter, double):
+        token = double._token(urllib.parse.urlencode(adapter._form).encode())
+        double.token_answer = Does(status=200, body={**token.body, "expires_in": lifetime})
+        return (await adapter.send(delivery())).status
+
+    assert run(scene) is SUCCESSFUL
+
+
+@pytest.mark.parametrize("replaced", ["\0", "a\nb", "x" * 5000])
+def test_what_is_no_registration_replaces_none(replaced):
+    outcome = outcome_of(Does(status=200, body={"registrationID": replaced}))
+    assert (outcome.status, outcome.updated_token) == (UNKNOWN, None)
 
 
 @pytest.mark.parametrize(

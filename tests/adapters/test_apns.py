@@ -22,6 +22,7 @@ from adapters.apns import PRODUCTION, SANDBOX, Apns
 from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault
 from adapters.doubles.apns import Answer, ApnsDouble
 from adapters.messages import ApnsPush, Sms
+from tests.adapters.peers import DEEP
 from tests.contracts.adapter import AdapterContract
 from tests.contracts.adapter import Answer as Act
 
@@ -207,8 +208,14 @@ def test_a_dead_token_is_dead_since_the_time_that_apns_says():
         (Answer(status=400, body=b'["reason"]'), (UNKNOWN, 400, False)),
         (Answer(status=410, body=b'{"reason":{},"timestamp":"x"}'), (PERMANENT, 410, False)),
         (Answer(status=410, reason="Unregistered", timestamp=-1), (PERMANENT, 410, True)),
+        (Answer(status=410, reason="Unregistered", timestamp=10**18), (PERMANENT, 410, True)),
+        (Answer(status=410, reason="Unregistered", timestamp=10**400), (PERMANENT, 410, True)),
+        (Answer(status=500, body=b"[" * 16_000), (TEMPORARY, 500, False)),
     ],
-    ids=["no body", "no id", "200 without id", "HTML", "a list", "an object", "no time"],
+    ids=[
+        *("no body", "no id", "200 without id", "HTML", "a list", "an object", "no time"),
+        *("no year of ours", "no number of ours", "a deep hole"),
+    ],
 )
 def test_an_answer_in_another_shape_is_judged_by_what_can_be_read(answer, expected):
     outcome, _ = answered(answer)
@@ -321,7 +328,9 @@ def test_the_payload_has_a_limit_in_bytes(push_type, limit):
 
 
 @pytest.mark.parametrize(
-    "payload", [{"a": object()}, {"a": float("nan")}, {"a": "\ud800"}], ids=["?", "NaN", "half"]
+    "payload",
+    [{"a": object()}, {"a": float("nan")}, {"a": "\ud800"}, DEEP],
+    ids=["?", "NaN", "half", "without a bottom"],
 )
 def test_what_is_no_json_is_not_sent(payload):
     outcome = refused_here(payload=payload)
@@ -482,6 +491,7 @@ def test_the_key_is_never_on_a_disk_in_clear(monkeypatch, tmp_path):
         ({**TOKEN, "bundle_id": APP, "default_authentication": "pa55"}, "default_authentication"),
         ({**TOKEN, "bundle_id": APP, "connections": 0}, "connections"),
         ({**TOKEN, "bundle_id": APP, "streams": 0}, "streams"),
+        ({**TOKEN, "bundle_id": APP, "port": 70_000}, "port"),
         ({**TOKEN, "bundle_id": APP, "ca_file": "/nowhere/pa55.pem"}, "ca_file"),
     ],
 )

@@ -16,7 +16,7 @@ from adapters.doubles import baidu as double_baidu
 from adapters.doubles.baidu import BaiduDouble
 from adapters.doubles.stage import Answer as Does
 from adapters.messages import BaiduPush, FcmPush
-from tests.adapters.peers import DoublePeer, closing
+from tests.adapters.peers import DEEP, DoublePeer, closing
 from tests.contracts.adapter import AdapterContract, Answer
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
@@ -226,8 +226,13 @@ def test_what_has_expired_is_not_sent():
 
 @pytest.mark.parametrize(
     "message",
-    [FcmPush(message={}), BaiduPush(message={"a": object()}), BaiduPush(message={"a": "\ud800"})],
-    ids=["not for Baidu", "not JSON", "not text"],
+    [
+        FcmPush(message={}),
+        BaiduPush(message={"a": object()}),
+        BaiduPush(message={"a": "\ud800"}),
+        BaiduPush(message=DEEP),
+    ],
+    ids=["not for Baidu", "not JSON", "not text", "without a bottom"],
 )
 def test_what_cannot_be_written_is_never_sent(message):
     outcome, messages = sent(message)

@@ -24,7 +24,7 @@ from adapters.doubles.fcm import FcmDouble
 from adapters.doubles.stage import Answer as Does
 from adapters.fcm import Fcm
 from adapters.messages import AdmPush, FcmPush
-from tests.adapters.peers import DoublePeer, closing
+from tests.adapters.peers import DEEP, DoublePeer, closing
 from tests.contracts.adapter import AdapterContract, Answer
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
@@ -289,8 +289,13 @@ def test_what_firebase_refuses_is_the_messages_fault(message):
 
 @pytest.mark.parametrize(
     "message",
-    [AdmPush(data={}), FcmPush(message={"data": object()}), FcmPush(message={"data": "\ud800"})],
-    ids=["not for Firebase", "not JSON", "not text"],
+    [
+        AdmPush(data={}),
+        FcmPush(message={"data": object()}),
+        FcmPush(message={"data": "\ud800"}),
+        FcmPush(message={"data": DEEP}),
+    ],
+    ids=["not for Firebase", "not JSON", "not text", "without a bottom"],
 )
 def test_what_cannot_be_written_is_never_sent(message):
     outcome, messages = sent(message)

@@ -22,6 +22,7 @@ from adapters.contract import ChannelType, Delivery, DeliveryStatus, Fault, Outc
 from adapters.messages import Custom, Sms
 from adapters.webhook import Webhook
 from tests.adapters import test_smtp
+from tests.adapters.peers import DEEP
 from tests.contracts.adapter import AdapterContract, Answer
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
@@ -241,8 +242,13 @@ def test_the_standards_own_library_accepts_the_signature(secret):
 
 @pytest.mark.parametrize(
     "message",
-    [Sms(body="Hi"), Custom(data={"When": object()}), Custom(data={"Rate": float("nan")})],
-    ids=["not an event", "not JSON", "not a number"],
+    [
+        Sms(body="Hi"),
+        Custom(data={"When": object()}),
+        Custom(data={"Rate": float("nan")}),
+        Custom(data=DEEP),
+    ],
+    ids=["not an event", "not JSON", "not a number", "without a bottom"],
 )
 def test_what_is_no_json_object_is_never_sent(message):
     async def scene(adapter, receiver):
