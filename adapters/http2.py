@@ -25,6 +25,7 @@ _WINDOW = 1024 * 1024  # bytes of answers that may be under way on a connection
 _BLOCK = 64 * 1024  # bytes of an answer's header fields
 _LAST_STREAM = 2**31 - 1
 _LARGEST_WINDOW = 2**31 - 1
+_MOST_FRAMES = 10_000  # between the ends of two streams: more are a flood
 _OF_A_STREAM = {frames.DATA, frames.HEADERS, frames.RST_STREAM, frames.CONTINUATION}
 _OF_A_CONNECTION = {frames.SETTINGS, frames.PING, frames.GOAWAY}
 _OURS = (
@@ -51,8 +52,9 @@ class Limits:
     """Of one connection; times in seconds. `streams` bounds what the provider allows.
 
     After `quiet` without a sign of the provider it is pinged, and has `patience` to answer. When a
-    request is given up that has waited for `deaf` or longer without any sign, or from `age` on, the
-    connection takes no more requests; `parting` bounds TLS's farewell.
+    request is given up that has waited for `deaf` or longer without any sign, or behind more than
+    the provider reads, or from `age` on, the connection takes no more requests; `parting` bounds
+    TLS's farewell.
     """
 
     streams: int = 500
@@ -93,10 +95,10 @@ class _Exchange:
     future: asyncio.Future[Answer]
     begun: float
     room: int
-    unsent: bytes
+    unsent: bytes = field(repr=False)
     timer: asyncio.TimerHandle | None = None
-    headers: Mapping[bytes, bytes] | None = None
-    body: bytes = b""
+    headers: Mapping[bytes, bytes] | None = field(default=None, repr=False)
+    body: bytes = field(default=b"", repr=False)
     received: int = 0
 
 
@@ -136,6 +138,7 @@ class Connection(asyncio.Protocol):
         self._written = 0  # the last stream of which something was handed to the transport
         self._out: list[bytes] = []
         self._flush_due = False
+        self._full = False  # of what the provider has not read
         self._buffer = b""
         self._block: tuple[int, int, bytes] | None = None  # one that goes on in other frames
         self._decoder: Decoder | None = None
@@ -143,6 +146,7 @@ class Connection(asyncio.Protocol):
         self._room = self._stream_room = frames.WINDOW
         self._longest = frames.FRAME
         self._received = 0
+        self._frames = 0  # since a stream ended
         self._heard = self._loop.time()
         self._old_at = self._heard + limits.age
         self._pinged = -math.inf
@@ -162,7 +166,7 @@ class Connection(asyncio.Protocol):
     @property
     def free(self) -> int:
         """How many streams can be opened now."""
-        if self.draining:
+        if self.draining or self._full:
             return 0
         allowed = self._allowed if self._proven else min(self._allowed, 1)
         return max(0, allowed - len(self._open))
@@ -172,6 +176,9 @@ class Connection(asyncio.Protocol):
         Else NotProcessed or NoAnswer. A request that is cancelled or late resets its stream and
         disturbs no other. Does not give way before the stream is open, so a stream that was free
         is still free."""
+        request.left = False
+        if deadline <= self._loop.time():
+            raise TimeoutError
         exchange = self._begin(request)
         exchange.timer = self._loop.call_at(deadline, self._time_out, exchange)
         try:
@@ -224,6 +231,15 @@ class Connection(asyncio.Protocol):
             return
         self._buffer = buffer[at:]
 
+    def pause_writing(self) -> None:
+        """More is on its way than the transport wants to hold."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """What was on its way has left."""
+        self._full = False
+        self._changed(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.trouble = self.trouble or exc
         self.draining = True
@@ -236,7 +252,6 @@ class Connection(asyncio.Protocol):
         self._changed(self)
 
     def _begin(self, request: Request) -> _Exchange:
-        request.left = False
         stream = self._next
         if self.draining or stream > _LAST_STREAM:
             self.retire()
@@ -246,7 +261,7 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         exchange = _Exchange(stream, request, future, now, self._stream_room, request.body)
         self._open[stream] = exchange
-        block = request.block
+        block = request.block if stream > 1 else frames.NO_TABLE + request.block
         if len(block) <= self._longest:
             self._out.append(frames.frame(frames.HEADERS, frames.END_HEADERS, stream, block))
         else:
@@ -293,6 +308,9 @@ class Connection(asyncio.Protocol):
             self._written = self._next - 2
 
     def _on_frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        self._frames += 1
+        if self._frames > _MOST_FRAMES:
+            raise ValueError("frames without an end")
         if self._block is not None and kind != frames.CONTINUATION:
             raise ValueError("a block of header fields without its end")
         if kind in _OF_A_STREAM and not (stream & 1 and stream < self._next):
@@ -356,6 +374,7 @@ class Connection(asyncio.Protocol):
             self._flush_soon()
 
     def _on_end(self, exchange: _Exchange) -> None:
+        self._frames = 0
         self._drop(exchange)
         if exchange.unsent:
             self._reset(exchange.stream)  # the provider has read enough
@@ -364,42 +383,43 @@ class Connection(asyncio.Protocol):
         self._freed()
 
     def _on_reset(self, _flags: int, stream: int, payload: bytes) -> None:
-        code = _number(payload, 4)
+        code = _number(payload)
         exchange = self._open.get(stream)
         if exchange is None:
             return
+        self._frames = 0
         self._drop(exchange)
         if code == frames.REFUSED_STREAM:
-            _fail(exchange, NotProcessed(f"{self._name} refused to open a stream"))
+            _refuse(exchange, f"{self._name} refused to open a stream")
         else:
             self._lose(exchange, f"{self._name} reset the stream")
         self._freed()
 
     def _on_credit(self, _flags: int, stream: int, payload: bytes) -> None:
-        more = _number(payload, 4) & _LARGEST_WINDOW
+        more = _number(payload) & _LARGEST_WINDOW
+        if not more:
+            raise ValueError("credit of nothing")
         if not stream:
-            self._room += more
+            self._room = _grown(self._room, more)
         elif exchange := self._open.get(stream):
-            exchange.room += more
-        if self._room > _LARGEST_WINDOW:
-            raise ValueError("a window that is too large")
+            exchange.room = _grown(exchange.room, more)
         if self._blocked:
             self._send_more()
 
     def _on_settings(self, flags: int, _stream: int, payload: bytes) -> None:
         if flags & frames.ACK:
+            if payload:
+                raise ValueError("an acknowledgement with settings")
             return
-        for key, value in frames.read_settings(payload):
-            if key == frames.MAX_CONCURRENT_STREAMS:
-                self._allowed = min(value, self._limits.streams)
-            elif key == frames.MAX_FRAME_SIZE:
-                self._longest = max(frames.FRAME, value)
-            elif key == frames.INITIAL_WINDOW_SIZE:
-                if value > _LARGEST_WINDOW:
-                    raise ValueError("a window that is too large")
-                for exchange in self._open.values():
-                    exchange.room += value - self._stream_room
-                self._stream_room = value
+        said = frames.read_settings(payload)
+        streams = said.get(frames.MAX_CONCURRENT_STREAMS, self._allowed)
+        self._allowed = min(streams, self._limits.streams)
+        self._longest = said.get(frames.MAX_FRAME_SIZE, self._longest)
+        window = said.get(frames.INITIAL_WINDOW_SIZE, self._stream_room)
+        if more := window - self._stream_room:
+            self._stream_room = window
+            for exchange in self._open.values():
+                exchange.room = _grown(exchange.room, more)
         self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
         if not self.ready.done():
             self.ready.set_result(None)
@@ -407,6 +427,8 @@ class Connection(asyncio.Protocol):
         self._freed()
 
     def _on_ping(self, flags: int, _stream: int, payload: bytes) -> None:
+        if len(payload) != frames.PING_SIZE:
+            raise ValueError("a PING of a wrong length")
         if not flags & frames.ACK:
             self._out.append(frames.frame(frames.PING, frames.ACK, 0, payload))
             self._flush_soon()
@@ -417,12 +439,14 @@ class Connection(asyncio.Protocol):
     def _on_goaway(self, _flags: int, _stream: int, payload: bytes) -> None:
         """Streams after the last one that the provider names are not processed, those before go
         on (RFC 9113, 6.8)."""
-        last = _number(payload, 8) >> 32 & _LAST_STREAM
+        if len(payload) < 8:
+            raise ValueError("a farewell that is too short")
+        last = _number(payload[:4]) & _LAST_STREAM
         said = self._farewell(payload[8:])
         text = f"{self._name} closed the connection" + (f": {said}" if said else "")
         for exchange in [each for each in self._open.values() if each.stream > last]:
             self._drop(exchange)
-            _fail(exchange, NotProcessed(text))
+            _refuse(exchange, text)
         self.retire()
         self._freed()
 
@@ -437,8 +461,8 @@ class Connection(asyncio.Protocol):
             return
         self._drop(exchange)
         self._reset(exchange.stream)
-        silence = self._loop.time() - max(exchange.begun, self._heard)
-        if self._heard < exchange.begun and silence >= self._limits.deaf:
+        deaf = self._full or self._heard < exchange.begun
+        if deaf and self._loop.time() - exchange.begun >= self._limits.deaf:
             self.draining = True  # it may be half open: the next try another
         self._freed()
 
@@ -513,10 +537,19 @@ class Connection(asyncio.Protocol):
 def _settle(exchange: _Exchange) -> Answer:
     headers = exchange.headers or {}
     status = headers.get(b":status", b"")
-    answer = Answer(int(status) if status.isdigit() else 0, headers, exchange.body)
+    good = len(status) == 3 and status.isdigit()
+    answer = Answer(int(status) if good else 0, headers, exchange.body)
     if not exchange.future.done():
         exchange.future.set_result(answer)
     return answer
+
+
+def _refuse(exchange: _Exchange, text: str) -> None:
+    """What the provider says it has not processed, unless it has begun to answer it."""
+    if exchange.headers is not None:
+        _settle(exchange)
+    else:
+        _fail(exchange, NotProcessed(text))
 
 
 def _fail(exchange: _Exchange, error: NotProcessed | NoAnswer) -> None:
@@ -539,7 +572,13 @@ def _credit(stream: int, more: int) -> bytes:
     return frames.frame(frames.WINDOW_UPDATE, 0, stream, more.to_bytes(4, "big"))
 
 
-def _number(payload: bytes, octets: int) -> int:
-    if len(payload) < octets:
-        raise ValueError("a frame that is too short")
-    return int.from_bytes(payload[:octets], "big")
+def _grown(window: int, more: int) -> int:
+    if window + more > _LARGEST_WINDOW:
+        raise ValueError("a window that is too large")
+    return window + more
+
+
+def _number(payload: bytes) -> int:
+    if len(payload) != 4:
+        raise ValueError("a frame of a wrong length")
+    return int.from_bytes(payload, "big")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from hpack import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
@@ -37,12 +37,21 @@ WINDOW = 65_535
 FRAME = 16_384
 """Bytes in a frame, at most, before anything is said. We never say more."""
 
+PING_SIZE = 8
+"""Bytes of a PING."""
+
+NO_TABLE = b"\x20"
+"""What a connection's first block begins with: that we use no table, however small the peer's
+becomes (RFC 9113, 4.3.1: whoever has said nothing of a table that shrinks is cut off)."""
+
 _STATIC = HeaderTable.STATIC_TABLE
 _BY_FIELD = {field: index for index, field in enumerate(_STATIC, 1)}
 _BY_NAME = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC, 1)))}
 _NEVER_IN_A_VALUE = re.compile(rb"[\x00\r\n]")
 _NAME = re.compile(rb":?[!#$%&'*+.^_`|~0-9a-z-]+")
 _HEAD = struct.Struct(">BHBBI")
+_BOUNDS = {INITIAL_WINDOW_SIZE: (0, 2**31 - 1), MAX_FRAME_SIZE: (FRAME, 2**24 - 1)}
+_SHORT = 256  # bytes of a text that is worth to be kept decoded
 
 _huffman = functools.lru_cache(maxsize=1024)(decode_huffman)
 
@@ -66,11 +75,15 @@ def settings(values: Iterable[tuple[int, int]]) -> bytes:
     return b"".join([struct.pack(">HI", *each) for each in values])
 
 
-def read_settings(payload: bytes) -> Iterator[tuple[int, int]]:
-    """What a SETTINGS frame says. ValueError if it is none."""
+def read_settings(payload: bytes) -> dict[int, int]:
+    """What a SETTINGS frame says in the end. ValueError if it is none."""
     if len(payload) % 6:
         raise ValueError("SETTINGS of a wrong length")
-    return struct.iter_unpack(">HI", payload)
+    said = dict(struct.iter_unpack(">HI", payload))
+    for key, (least, most) in _BOUNDS.items():
+        if not least <= said.get(key, least) <= most:
+            raise ValueError("a setting beyond its bounds")
+    return said
 
 
 def field(name: bytes, value: bytes) -> bytes:
@@ -138,6 +151,8 @@ def unpadded(flags: int, payload: bytes) -> bytes:
         start, end = 1, end - payload[0]
     if flags & PRIORITISED:
         start += 5
+    if start > end:
+        raise ValueError("less payload than its flags say")
     return payload[start:end]
 
 
@@ -178,4 +193,6 @@ def _read_text(data: bytes, at: int) -> tuple[bytes, int]:
     text = data[at:end]
     if len(text) != size:
         raise IndexError
-    return (_huffman(text) if coded else text), end
+    if coded:
+        text = _huffman(text) if size <= _SHORT else decode_huffman(text)
+    return text, end

@@ -103,7 +103,7 @@ class Pool:
         except asyncio.CancelledError:
             if not waiter.cancelled() and waiter.exception() is None:
                 self._called -= 1  # it had its turn and can not take it
-                self._call()
+            self._call()
             raise
         self._called -= 1
 
