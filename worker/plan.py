@@ -12,15 +12,13 @@ import msgspec
 from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome, permanent
 from worker import wire
 
-_PUSH = (
+_APPLE = (
     ChannelType.APNS,
     ChannelType.APNS_SANDBOX,
     ChannelType.APNS_VOIP,
     ChannelType.APNS_VOIP_SANDBOX,
-    ChannelType.GCM,
-    ChannelType.ADM,
-    ChannelType.BAIDU,
 )
+_PUSH = (*_APPLE, ChannelType.GCM, ChannelType.ADM, ChannelType.BAIDU)
 
 PROMOTIONAL = "sendpoint.sms.promotional"
 
@@ -36,6 +34,21 @@ dedicated to one."""
 
 QUEUES = (*dict.fromkeys(QUEUE_OF.values()), PROMOTIONAL)
 """Every queue there is, the ones that matter more first."""
+
+
+_CONTENT: Mapping[ChannelType, tuple[str, str]] = {
+    **dict.fromkeys(_APPLE, ("APNSMessage", "PushTemplate")),
+    ChannelType.GCM: ("GCMMessage", "PushTemplate"),
+    ChannelType.ADM: ("ADMMessage", "PushTemplate"),
+    ChannelType.BAIDU: ("BaiduMessage", "PushTemplate"),
+    ChannelType.SMS: ("SMSMessage", "SMSTemplate"),
+    ChannelType.VOICE: ("VoiceMessage", "VoiceTemplate"),
+    ChannelType.EMAIL: ("EmailMessage", "EmailTemplate"),
+}
+"""The members of a request that have a channel's own content."""
+
+_PUSH_CONTENT = {*_PUSH, ChannelType.CUSTOM}
+"""The channels that the default push message is for."""
 
 
 class Recipient(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,8 +94,9 @@ def plan(request: wire.MessageRequest, directory: Directory) -> list[Recipient]:
 
 
 def plan_users(request: wire.SendUsersMessageRequest, directory: Directory) -> list[Recipient]:
-    """The endpoints of each user, by the same rules. Those on channels that cannot be sent on are
-    passed over, unless the user has no others and it must be told why nothing came."""
+    """The endpoints of each user, by the same rules. Those on channels that cannot be sent on, or
+    that the message says nothing for, are passed over, unless the user has no others and it must be
+    told why nothing came."""
     return _settled(_of_users(request, directory), request.MessageConfiguration, directory)
 
 
@@ -205,10 +219,40 @@ def _of_users(request: wire.SendUsersMessageRequest, directory: Directory) -> It
                 endpoint_id="",  # Pinpoint was seen to answer so
                 settled=_bad("No endpoints found for userId."),
             )
-        sendable = [one for one in endpoints if one.ChannelType in directory.channels]
-        for endpoint in sendable or endpoints:
+        meant = [
+            one
+            for one in endpoints
+            if one.ChannelType in directory.channels
+            and _says_something(one.ChannelType, request, configuration)
+        ]
+        for endpoint in meant or endpoints:
             found = _of_endpoint(endpoint.Id or "", endpoint, configuration)
             yield msgspec.structs.replace(found, user_id=user_id)
+
+
+def _says_something(
+    channel: ChannelType | None,
+    request: wire.SendUsersMessageRequest,
+    configuration: wire.EndpointSendConfiguration,
+) -> bool:
+    """Whether a message has content for a channel: its own, a template, default content, or the
+    user's. Empty members are none: some callers send them all. Whether what there is will do is
+    seen when it is rendered."""
+    message, templates = request.MessageConfiguration, request.TemplateConfiguration
+    own, template = (None, None) if channel is None else _CONTENT.get(channel, (None, None))
+    given = (
+        configuration.BodyOverride,
+        message.DefaultMessage and message.DefaultMessage.Body,
+        own and _filled(getattr(message, own)),
+        template and templates and getattr(templates, template),
+        channel in _PUSH_CONTENT
+        and (configuration.RawContent or _filled(message.DefaultPushNotificationMessage)),
+    )
+    return any(given)
+
+
+def _filled(shape: msgspec.Struct | None) -> bool:
+    return shape is not None and shape != type(shape)()
 
 
 def _of_endpoint(

@@ -154,6 +154,17 @@ def test_channels_that_are_not_enabled_are_passed_over(api):
     )
 
 
+def test_endpoints_that_the_message_says_nothing_for_are_passed_over(api):
+    put(api, "mail")
+    put(api, "phone", channel="SMS", address="+15550100200")
+    put(api, "bobs", user="bob")
+    sms = {"SMSMessage": {"Body": "hello"}, "EmailMessage": {}, "DefaultMessage": {}}
+    result = send(api, {"ann": {}, "bob": {}}, MessageConfiguration=sms)["Result"]
+    assert set(result["ann"]) == {"phone"}
+    assert set(result["bob"]) == {"bobs"}, "bob has no other, and is told why nothing came"
+    assert api.stored() == (1, 2)
+
+
 def test_the_outcomes_are_keyed_likewise(api):
     put(api, "e1")
     request_id = send(api, {"ann": {}, "nobody": {}})["RequestId"]

@@ -153,6 +153,62 @@ def test_every_channel_has_a_queue_and_promotional_sms_their_own():
     assert one.queue == "sendpoint.sms"
 
 
+def planned_for_ann(request, configuration=None):
+    """The channels on which a user with an endpoint on each gets a message."""
+    request = wire.convert(
+        {"MessageConfiguration": {}, "Users": {"ann": configuration or {}}} | request,
+        wire.SendUsersMessageRequest,
+    )
+    directory = plan.Directory(
+        application_id=APP,
+        endpoints={},
+        opt_outs=(),
+        channels=ALL,
+        users={"ann": [endpoint(channel, "a", channel) for channel in sorted(plan.QUEUE_OF)]},
+    )
+    return {one.channel for one in plan.plan_users(request, directory)}
+
+
+APPLE = {"APNS", "APNS_SANDBOX", "APNS_VOIP", "APNS_VOIP_SANDBOX"}
+PUSH = APPLE | {"GCM", "ADM", "BAIDU"}
+
+
+@pytest.mark.parametrize(
+    ("message", "configuration", "expected"),
+    [
+        ({"DefaultMessage": {"Body": "x"}}, {}, set(plan.QUEUE_OF)),
+        ({"DefaultPushNotificationMessage": {"SilentPush": True}}, {}, PUSH | {"CUSTOM"}),
+        ({"APNSMessage": {"Body": "x"}}, {}, APPLE),
+        ({"GCMMessage": {"RawContent": "{}"}}, {}, {"GCM"}),
+        ({"ADMMessage": {"Title": "x"}}, {}, {"ADM"}),
+        ({"BaiduMessage": {"Data": {"k": "v"}}}, {}, {"BAIDU"}),
+        ({"SMSMessage": {"Body": "x"}, "EmailMessage": {}}, {}, {"SMS"}),
+        ({"EmailMessage": {"Body": "x"}, "DefaultMessage": {"Body": ""}}, {}, {"EMAIL"}),
+        ({"VoiceMessage": {"Body": "x"}}, {}, {"VOICE"}),
+        ({}, {"BodyOverride": "x"}, set(plan.QUEUE_OF)),
+        ({}, {"RawContent": "{}"}, PUSH | {"CUSTOM"}),
+        ({"SMSMessage": {"Body": "x"}}, {"TitleOverride": "x"}, {"SMS"}),
+        ({"SMSMessage": {"SenderId": "x"}}, {}, {"SMS"}),
+        ({}, {}, set(plan.QUEUE_OF)),
+    ],
+)
+def test_a_user_gets_a_message_where_it_says_something(message, configuration, expected):
+    assert planned_for_ann({"MessageConfiguration": message}, configuration) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("EmailTemplate", {"EMAIL"}),
+        ("PushTemplate", PUSH),
+        ("SMSTemplate", {"SMS"}),
+        ("VoiceTemplate", {"VOICE"}),
+    ],
+)
+def test_a_user_gets_a_template_where_it_is_for(template, expected):
+    assert planned_for_ann({"TemplateConfiguration": {template: {"Name": "t"}}}) == expected
+
+
 def test_an_endpoint_lets_messages_name_what_it_knows():
     known = endpoint(
         "e",
