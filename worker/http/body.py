@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio.to_thread
 from starlette.requests import Request
 
@@ -31,7 +33,7 @@ async def read(request: Request, *, most: int = MAX_BODY) -> bytes:
         raise too_large
     body = bytearray()
     try:
-        with anyio.fail_after(PATIENCE):
+        async with asyncio.timeout(PATIENCE):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > most:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import traceback
-from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from worker.settings import Settings
 OPEN = ("/healthz", "/openapi.json", "/receipts")
 """What is open to everybody whose address is let in."""
 
-Networks = Sequence[IPv4Network | IPv6Network]
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def networks(settings: Settings) -> Networks:
     `ValueError` if that would be unsigned requests from anywhere beyond this machine.
     """
     default = _EVERYBODY if settings.auth else _LOOPBACK
-    accepted = [ip_network(one) for one in settings.allow_from or default]
+    accepted = tuple([ip_network(one) for one in settings.allow_from or default])
     if not settings.auth and not all(network.is_loopback for network in accepted):
         raise ValueError(
             "SENDPOINT_ALLOW_FROM needs SENDPOINT_AUTH=on: unsigned requests are accepted from "
@@ -143,10 +143,13 @@ def _refuse_detours(path: str) -> None:
 def _let_in(scope: Scope, networks: Networks) -> None:
     """Refuse a peer outside the networks. It is the connection's: what headers say of it proves
     nothing, and a Unix socket has none."""
-    if scope.get("client") is not None:
-        peer = ip_address(scope["client"][0])
-        if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
-            peer = peer.ipv4_mapped
-        if any(peer in network for network in networks):
-            return
-    raise wire.Forbidden(_FORBIDDEN)
+    if scope.get("client") is None or not _is_within(scope["client"][0], networks):
+        raise wire.Forbidden(_FORBIDDEN)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_within(address: str, networks: Networks) -> bool:
+    peer = ip_address(address)
+    if isinstance(peer, IPv6Address) and peer.ipv4_mapped is not None:
+        peer = peer.ipv4_mapped
+    return any(peer in network for network in networks)

@@ -14,6 +14,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from worker.http.edge import Edge
 from worker.wire import bounds
@@ -55,12 +56,21 @@ class Resource:
 
     def route(self, edge: Edge) -> Route:
         """One route for all methods, since that is what says which methods a path has."""
+        return Route(self.path, _Operate(edge, self.operations), methods=[*self.operations])
 
-        async def operate(request: Request) -> Response:
-            method = "GET" if request.method == "HEAD" else request.method
-            return await self.operations[method].call(edge, request)
 
-        return Route(self.path, operate, methods=[*self.operations])
+@dataclass(frozen=True, slots=True)
+class _Operate:
+    """ASGI: the operations of a path. What they raise is for `worker.http.guard`."""
+
+    edge: Edge
+    operations: Mapping[str, Operation]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        method = "GET" if request.method == "HEAD" else request.method
+        response = await self.operations[method].call(self.edge, request)
+        await response(scope, receive, send)
 
 
 def resource(path: str, **operations: Operation) -> Resource:
