@@ -36,6 +36,7 @@ from worker import (
 )
 from worker import settings as settings_
 from worker.canary import Canary
+from worker.consumer import Connection, Consumer
 from worker.pool import LoopPool
 from worker.settings import Settings
 
@@ -139,6 +140,9 @@ def celery_app(settings: Settings) -> Celery:
         broker_use_ssl=rings.tls(settings.broker_url),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that takes no writes for a while (it is no master any more, or cannot save) says
+        # so in answer to a pop: that must not end the worker.
+        broker_channel_error_retry=True,
         task_queues=[Queue(name, routing_key=name) for name in plan.QUEUES],
         task_default_queue=plan.QUEUES[0],
         task_create_missing_queues=True,
@@ -148,6 +152,7 @@ def celery_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.concurrency,
         worker_pool=DeliveryPool,
+        worker_consumer=Consumer,
         # Off, a second without Redis can stop a worker for ever while it looks alive.
         worker_enable_remote_control=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -159,6 +164,8 @@ def celery_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_serializer="json",
     )
+
+    app.amqp.Connection = Connection
 
     @app.task(name=rings.TASK, shared=False, Strategy="worker.pool:strategy")  # type: ignore[untyped-decorator] # no types in celery
     async def deliver(message_id: str, queue: str = "", application_id: str = "") -> None:
@@ -182,7 +189,8 @@ signals.celeryd_after_setup.connect(_listen_to_itself)
 
 
 def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
-    """Run a worker process until it is told to stop (SIGTERM: drain; SIGQUIT: at once)."""
+    """Run a worker process until it is told to stop (SIGTERM: drain; SIGQUIT: at once).
+    `SystemExit` with Celery's code if it does not end in order."""
 
     def on_ready(**_: object) -> None:
         # What is loaded now stays: a look at all of it for garbage, every few hundred deliveries,
@@ -192,6 +200,11 @@ def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
         gc.set_threshold(20_000, 10, 10)
         _log.info("ready, taking from %s", ", ".join(queues))
 
+    def on_setup(instance: Any, **_: object) -> None:
+        workers.append(instance)
+
+    workers: list[Any] = []
+    signals.celeryd_after_setup.connect(on_setup, weak=False)
     signals.worker_ready.connect(on_ready, weak=False)
     celery_app(settings).worker_main(
         [
@@ -204,6 +217,9 @@ def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
             f"--loglevel={settings.log_level}",
         ]
     )
+    # Celery keeps it to itself, and a supervisor has to know.
+    if failed := [one.exitcode for one in workers if one.exitcode]:
+        raise SystemExit(failed[0])
 
 
 @contextlib.contextmanager

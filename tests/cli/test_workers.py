@@ -107,6 +107,11 @@ def test_a_broker_that_is_not_there(tmp_path, command):
     assert "Traceback" not in told.stderr
 
 
+def test_a_worker_that_fails_tells_its_supervisor(settings, tmp_path):
+    broken = settings | {"broker_url": "redis://127.0.0.1:1/no-number"}
+    assert processes.run("worker", cwd=tmp_path, **broken).returncode == 1
+
+
 def test_listening_for_other_machines_needs_a_setting(tmp_path):
     processes.run("db", "upgrade", cwd=tmp_path)
     told = processes.run(

@@ -283,6 +283,29 @@ def test_a_second_without_redis_while_all_slots_are_busy_leaves_no_worker_deaf(
     assert worker.stop() == 0
 
 
+def test_a_redis_that_takes_no_writes_for_a_while_ends_no_worker(deploy, mailbox, redis_server):
+    """It is so when another becomes master while it lives, and when it cannot save: whoever pops
+    is answered with an error, on a connection that is well."""
+    deployment = deploy(ring_again_after=1)
+    worker = deployment.start_worker()
+    worker.said("ready, taking from")
+    requests = deployment.accept(20)
+    deployment.wait(requests)
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.replicaof("127.0.0.1", 1)
+        requests += deployment.accept(20, start=100)
+        deployment.wait(requests)
+        client.replicaof("NO", "ONE")
+        requests += deployment.accept(20, start=200)
+        deployment.wait(requests)
+        flow.until(lambda: any(one["cmd"] == "brpop" for one in client.client_list()))
+    assert set(mailbox.by_recipient.values()) == {1}
+    log = worker.log.read_text()
+    assert "starting anew" not in log
+    assert "Frequent restarts" not in log
+    assert worker.stop() == 0
+
+
 def test_half_open_connections_to_redis_hang_no_worker(
     postgresql_url, redis_url, redis_server, mailbox, tmp_path
 ):
@@ -307,16 +330,18 @@ def test_half_open_connections_to_redis_hang_no_worker(
 
 def test_messages_are_delivered_while_there_is_no_broker(deploy, mailbox, redis_server):
     deployment = deploy(ring_again_after=2)
-    deployment.start_worker().said("ready")
+    worker = deployment.start_worker()
+    worker.said("ready")
     redis_server.crash()
     requests = deployment.accept(500)
     deployment.wait(requests)
     assert set(mailbox.by_recipient.values()) == {1}
+    worker.said("Trying again in 2.00 seconds... (2/None)")  # it hears again soon, however long
     redis_server.start()
     requests = deployment.accept(100, start=1000)
     deployment.wait(requests)
     assert len(mailbox.by_recipient) == 600
-    assert deployment.workers[0].stop() == 0
+    assert worker.stop() == 0
 
 
 def test_sigterm_finishes_what_was_taken_from_the_database(deploy, mailbox, redis_server):
