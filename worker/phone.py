@@ -67,7 +67,7 @@ def _parsed(text: str, country: str | None) -> PhoneNumber | None:
 
 def _told(number: PhoneNumber, text: str, country: str | None) -> wire.NumberValidateResponse:
     # A hundred megabytes of places and carriers, which only who is asked for them should hold.
-    from phonenumbers import carrier, geocoder, timezone  # noqa: PLC0415
+    from phonenumbers import carrier, geocoder  # noqa: PLC0415
 
     valid = phonenumbers.is_valid_number(number)
     kind, code = _INVALID
@@ -76,25 +76,57 @@ def _told(number: PhoneNumber, text: str, country: str | None) -> wire.NumberVal
     region = phonenumbers.region_code_for_number(number)
     e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     place = geocoder.description_for_valid_number(number, "en")
-    where = geocoder.country_name_for_number(number, "en")
-    zones = [one for one in timezone.time_zones_for_number(number) if one != _NOWHERE]
+    where = _country(number, region)
     return wire.NumberValidateResponse(
         Carrier=(carrier.name_for_valid_number(number, "en") or None) if valid else None,
         City=_city(number, place, where) if valid else None,
         CleansedPhoneNumberE164=e164,
         CleansedPhoneNumberNational=phonenumbers.national_significant_number(number),
-        Country=where or None,
+        Country=where,
         CountryCodeIso2=region,
         CountryCodeNumeric=str(number.country_code),
         OriginalCountryCodeIso2=country,
         OriginalPhoneNumber=text,
         PhoneType=kind,
         PhoneTypeCode=code,
-        Timezone=zones[0] if valid and zones else None,
+        Timezone=_zone(number, region) if valid else None,
     )
 
 
-def _city(number: PhoneNumber, place: str, country: str) -> str | None:
+def _country(number: PhoneNumber, region: str | None) -> str | None:
+    """The name of the number's region. libphonenumber tells none of a number that several regions
+    could have (an Italian mobile: the Vatican, too), but tells that of the region's example."""
+    from phonenumbers import geocoder  # noqa: PLC0415 - as above
+
+    example = phonenumbers.example_number(region) if region else None
+    names = (geocoder.country_name_for_number(one, "en") for one in (number, example) if one)
+    return next(filter(None, names), None)
+
+
+def _zone(number: PhoneNumber, region: str | None) -> str | None:
+    """The time zone, if the digits leave but one. A mobile number may be in any that its country
+    code has: the one of its own country then, less those of the smaller ones that share the code
+    (Guernsey has +44, too). Where a country itself has several, it is not known."""
+    from phonenumbers import timezone  # noqa: PLC0415 - as above
+
+    zones = {*timezone.time_zones_for_number(number)} - {_NOWHERE}
+    main, *others = phonenumbers.region_codes_for_country_code(number.country_code or 0)
+    if len(zones) > 1 and region in others:
+        zones &= _zones_of_landlines(region)
+    elif len(zones) > 1 and region == main:
+        zones -= {zone for other in others for zone in _zones_of_landlines(other)}
+    return zones.pop() if len(zones) == 1 else None
+
+
+def _zones_of_landlines(region: str) -> set[str]:
+    """Where libphonenumber's example of a region's landline is."""
+    from phonenumbers import timezone  # noqa: PLC0415 - as above
+
+    example = phonenumbers.example_number_for_type(region, PhoneNumberType.FIXED_LINE)
+    return set() if example is None else {*timezone.time_zones_for_number(example)}
+
+
+def _city(number: PhoneNumber, place: str, country: str | None) -> str | None:
     """Where the number is from, if that is known closer than by its country. In North America it
     is "Seattle, WA", or only a state."""
     city, comma, _ = place.partition(", ")

@@ -43,7 +43,7 @@ def validate(api, number, country=None):
                 "OriginalPhoneNumber": "07400 123456",
                 "PhoneType": "MOBILE",
                 "PhoneTypeCode": 0,
-                "Timezone": "Europe/Guernsey",
+                "Timezone": "Europe/London",
             },
         ),
         (
@@ -108,6 +108,42 @@ def test_a_request_that_cannot_be(api, number, country, says):
 )
 def test_a_city_is_told_if_it_is_known(api, number, city):
     assert validate(api, number).get("City") == city
+
+
+@pytest.mark.parametrize(
+    ("number", "region", "country"),
+    [
+        ("+393123456789", "IT", "Italy"),
+        ("+61412345678", "AU", "Australia"),
+        ("+18002345678", "US", "United States"),
+        ("+4930123456", "DE", "Germany"),
+        ("+80012345678", "001", None),
+    ],
+)
+def test_a_country_that_is_told_has_its_name(api, number, region, country):
+    told = validate(api, number)
+    assert (told["CountryCodeIso2"], told.get("Country")) == (region, country)
+
+
+@pytest.mark.parametrize(
+    ("number", "zone"),
+    [
+        ("+447400123456", "Europe/London"),
+        ("+447781123456", "Europe/Guernsey"),
+        ("+4740612345", "Europe/Oslo"),
+        ("+393123456789", "Europe/Rome"),
+        ("+358412345678", "Europe/Helsinki"),
+        ("+18762101234", "America/Jamaica"),
+        ("+14165550123", "America/Toronto"),
+        ("+4915123456789", "Europe/Berlin"),
+        ("+61412345678", None),
+        ("+34612345678", None),
+        ("+18002345678", None),
+        ("+80012345678", None),
+    ],
+)
+def test_a_time_zone_is_told_if_it_is_known(api, number, zone):
+    assert validate(api, number).get("Timezone") == zone
 
 
 def test_a_slash_at_the_end_does_not_matter(api):
