@@ -158,6 +158,12 @@ def test_what_cannot_be_read_names_the_member(body, names):
     assert names in caught.value.message
 
 
+def test_what_cannot_be_read_before_its_shape_is_known_is_the_bodys():
+    with pytest.raises(wire.BadRequest) as caught:
+        wire.decode(b'{"Metrics": {"m": 1e400}}', dict[str, typing.Any])
+    assert caught.value.message == "The request body: Number out of range"
+
+
 @pytest.mark.parametrize("repeated", [b"{},", b'"":[],', b"[", b'"', b'"\\"'])
 def test_a_body_of_too_many_values_is_refused_before_they_are_made(repeated):
     body = b'{"Item":[%s{}]}' % (repeated * 2_000_000)

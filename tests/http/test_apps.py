@@ -77,6 +77,14 @@ def test_applications_come_in_pages(api):
     assert "NextToken" not in whole
 
 
+def test_an_empty_parameter_is_none(api):
+    """Loops over pages often begin with an empty token, and the SDKs send it."""
+    client = api.boto3()
+    page = client.get_apps(PageSize="", Token="")["ApplicationsResponse"]
+    assert [one["Id"] for one in page["Item"]] == [api.application]
+    assert client.list_templates(PageSize="", NextToken="")["TemplatesResponse"] == {"Item": []}
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

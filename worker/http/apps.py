@@ -171,8 +171,8 @@ def _settings(
 
 
 def _cursor(token: str | None) -> str:
-    """The id that a token of ours stands for."""
-    if token is None:
+    """The id that a token of ours stands for; there is none before the first page."""
+    if not token:
         return ""
     try:
         cursor = json.loads(base64.b64decode(token, validate=True))

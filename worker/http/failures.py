@@ -155,8 +155,8 @@ def _token(mark: store.Mark) -> str:
 
 
 def _mark(token: str | None) -> store.Mark | None:
-    """The place that a token of ours stands for."""
-    if token is None:
+    """The place that a token of ours stands for; there is none before the first page."""
+    if not token:
         return None
     try:
         failed_at, id_ = base64.urlsafe_b64decode(token).decode().split(" ")

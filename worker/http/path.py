@@ -38,8 +38,9 @@ def request_id(request: Request) -> UUID:
 
 
 def page_size(request: Request) -> int:
-    """How many items a page may have: the query's `page-size`, else as many as there may be."""
-    text = request.query_params.get("page-size", str(bounds.MAX_PAGE))
+    """How many items a page may have: the query's `page-size`, else as many as there may be. An
+    empty one is none."""
+    text = request.query_params.get("page-size") or str(bounds.MAX_PAGE)
     if not re.fullmatch("[0-9]{1,3}", text) or not 1 <= int(text) <= bounds.MAX_PAGE:
         raise wire.BadRequest(f"page-size: must be a number from 1 to {bounds.MAX_PAGE}")
     return int(text)

@@ -44,4 +44,6 @@ def _explain(error: msgspec.ValidationError, shape: Any) -> str:
     found = _PATH.search(text)
     if found is None:
         return f"{whole}: {text}"
-    return f"{found['path'] or whole}: {text[: found.start()]}"
+    unnamed = found["path"].startswith("[")  # no shape said what its members are
+    member = whole if unnamed or not found["path"] else found["path"]
+    return f"{member}: {text[: found.start()]}"
