@@ -110,6 +110,7 @@ async def keep_sweeping(runtime: Runtime) -> None:
     loop = asyncio.get_running_loop()
     here: set[asyncio.Task[None]] = set()
     next_sweep, pause = loop.time(), _FEED_EVERY
+    away = False
     while not runtime.draining:
         # Workers that started together should not sweep together.
         await asyncio.sleep(pause * runtime.rng.uniform(0.5, 1.0))
@@ -122,18 +123,28 @@ async def keep_sweeping(runtime: Runtime) -> None:
                     next_sweep, pause = loop.time(), _FEED_SOON
             fed = await loop.run_in_executor(runtime.executor, feed, runtime, runtime.places.left)
         except store.Unavailable:
-            _log.warning("The sweep could not reach the database; it is tried again")
+            if not away:
+                _log.warning("The database does not answer: it is asked again until it does")
+            away = True
         except Exception:  # noqa: BLE001 - everything falls back on the sweep: it must go on
             _log.exception("The sweep failed; it is tried again")
         else:
-            for one in fed.here:
-                task = loop.create_task(dispatch.deliver(runtime, one.id, one.lane))
-                here.add(task)
-                task.add_done_callback(here.discard)
+            if away:
+                _log.warning("The database answers again")
+            away = False
+            _deliver(runtime, fed.here, here)
             if fed.more or fed.here or runtime.unanswered:
                 pause = _FEED_SOON
     if here:
         await asyncio.wait(here)
+
+
+def _deliver(runtime: Runtime, rings: Sequence[store.Ring], here: set[asyncio.Task[None]]) -> None:
+    """Deliver these from here, each a task that is in `here` until it is done."""
+    for one in rings:
+        task = asyncio.create_task(dispatch.deliver(runtime, one.id, one.lane))
+        here.add(task)
+        task.add_done_callback(here.discard)
 
 
 def _take(
