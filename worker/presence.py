@@ -31,6 +31,11 @@ async def keep_present(runtime: Runtime) -> None:
         await asyncio.sleep(_EVERY)
 
 
+def count(db: store.Database) -> int:
+    """How many workers there are, for whoever is none."""
+    return store.count_present(db, _SECONDS)
+
+
 def end(runtime: Runtime) -> None:
     """Be counted no more. Who cannot say so is forgotten soon."""
     try:

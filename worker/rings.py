@@ -335,7 +335,7 @@ class Rings:
             count = 0  # nobody has rung on it yet
         except self._errors as error:
             self._quiet_until = time.monotonic() + _QUIET
-            raise ConnectionError(type(error).__name__) from error
+            raise ConnectionError(str(error) or type(error).__name__) from error
         self._lengths[queue] = _Length(count, time.monotonic())
         return count
 

@@ -5,8 +5,9 @@ What belongs to an application (its channels and their credentials) is in the da
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     database_url: str = "sqlite:///.sendpoint/sendpoint.db"
+    """`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`."""
     broker_url: str = "memory://"
     """Redis (`redis://`, `rediss://`), by way of Sentinel
     (`sentinel://HOST:PORT;sentinel://HOST:PORT/DB?master_name=NAME`), or what else Celery takes."""
@@ -41,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The dev inbox of the sandbox: one JSON line per message."""
 
     host: str = "127.0.0.1"
+    """Where the API listens; elsewhere than on loopback only with `auth`."""
     port: int = 8321
     auth: bool = False
     """Accept only requests that an access key signed, or with its bearer token: `sendpoint key
@@ -68,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     message_ttl: float = 86400.0
     """From acceptance to the deadline after which a message is not sent any more."""
     max_attempts: int = 8
+    """How often a message is sent at most; answers that it is too much do not count."""
     backoff_base: float = 2.0
     """The longest pause before the second attempt; it doubles with each that follows."""
     backoff_cap: float = 900.0
@@ -87,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Rings that may wait in one queue; what is accepted beyond it waits in the database. A longer
     queue would let one application's messages stand in front of another's."""
     sweep_interval: float = 1.0
+    """How often each worker looks for what was left behind, and tells events at the latest."""
     ring_again_after: float = 10.0
     """How long a ring may go unanswered before the sweep rings again."""
     stall_after: float = 60.0
@@ -109,16 +114,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many events wait before the oldest are given up."""
 
     log_level: str = "INFO"
+    """DEBUG, INFO (a line for each attempt), WARNING, ERROR or CRITICAL."""
 
     def __post_init__(self) -> None:
         vault.parse(self.secret_keys)
         _check_broker(self.broker_url)
         sinks.build(self.events, self.events_secret)
-        for network in self.allow_from:
-            try:
-                ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"allow_from: {error}") from None
+        _check_networks(self.allow_from)
         for name in (
             "idempotency_window",
             "message_ttl",
@@ -137,10 +139,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative")
         if 0 < self.retention < self.shortest_retention:
-            raise ValueError("retention must be 0 or at least idempotency_window and dedupe_window")
+            raise ValueError(
+                "retention must be 0 or at least "
+                "SENDPOINT_IDEMPOTENCY_WINDOW and SENDPOINT_DEDUPE_WINDOW"
+            )
         for name in ("max_attempts", "concurrency", "window", "events_most"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.log_level.upper() not in logging.getLevelNamesMapping():
+            raise ValueError("log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
 
     def __repr__(self) -> str:
         """Without what holds a secret, such as a URL's password."""
@@ -173,11 +180,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _check_broker(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("broker_url must be a URL such as redis://HOST:6379/0")
     if url.startswith(f"{sentinels.SCHEME}:"):
         try:
             sentinels.parse(url)
         except ValueError as error:
             raise ValueError(f"broker_url {error}") from None
+
+
+def _check_networks(networks: Iterable[str]) -> None:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"allow_from: {error}") from None
 
 
 PREFIX = "SENDPOINT_"
@@ -225,5 +242,6 @@ def _read(name: str, text: str, kind: object) -> object:
         return words[text.lower()]
     try:
         return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{PREFIX}{name.upper()}: {error}") from None
+    except msgspec.ValidationError:
+        number = "a whole number" if kind is int else "a number"
+        raise ValueError(f"{PREFIX}{name.upper()} must be {number}") from None

@@ -278,10 +278,14 @@ class Limiter:
         return self._shared is not None
 
     def probe(self) -> None:
-        """Try whether Redis counts; it may answer and yet forbid scripts. `redis.RedisError` says
-        what is wrong."""
-        if self._shared is not None:
+        """Try whether Redis counts; it may answer and yet forbid scripts. `ConnectionError` if it
+        does not answer, any other `redis.RedisError` says what is wrong."""
+        if self._shared is None:
+            return
+        try:
             self._shared.ask([Ask(costs=[(Count("probe", 1, 1), 1)], queues=False)])
+        except redis.ConnectionError as error:
+            raise ConnectionError(*error.args) from error
 
     def close(self) -> None:
         """Close what was opened for it."""

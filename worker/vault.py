@@ -90,7 +90,10 @@ class Vault:
     def _key(self, name: str, place: str) -> Key:
         key = next((key for key in self._known() if key.name == name), None)
         if key is None:
-            raise ValueError(f"{place}: was sealed with the key {name!r}, which is not known here")
+            raise ValueError(
+                f"{place}: was sealed with the key {name!r}, which is not known here: "
+                "SENDPOINT_SECRET_KEYS needs it"
+            )
         return key
 
     def _known(self) -> tuple[Key, ...]:

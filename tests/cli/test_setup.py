@@ -1,13 +1,15 @@
 """Commands that set an installation up: db, app, channel, check, and how mistakes are told."""
 
+import dataclasses
 import json
 import stat
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.cli.conftest import APP
-from worker import settings, store
+from worker import settings, store, vault
 
 
 def test_version(sendpoint):
@@ -67,10 +69,14 @@ def test_an_old_schema_is_told(prepared):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("SENDPOINT_PORT", "eighty", "SENDPOINT_PORT: Expected `int`"),
+        ("SENDPOINT_PORT", "eighty", "SENDPOINT_PORT must be a whole number"),
         ("SENDPOINT_SANDBOX", "maybe", "SENDPOINT_SANDBOX must be on or off"),
         ("SENDPOINT_SANDBOXX", "on", "SENDPOINT_SANDBOXX is not a setting"),
-        ("SENDPOINT_DATABASE_URL", "mysql://u:hunter2@h/d", "database_url must be sqlite:///"),
+        (
+            "SENDPOINT_DATABASE_URL",
+            "mysql://u:hunter2@h/d",
+            "SENDPOINT_DATABASE_URL must be sqlite:///",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(prepared, monkeypatch, name, value, words):
@@ -261,6 +267,7 @@ def test_check(prepared, db):
         ["database", "ok"],
         ["broker", "ok"],
         ["limits", "set"],
+        ["workers", "up`"],
         ["EMAIL", "disabled"],
         ["SMS", "asked"],
     ]
@@ -268,6 +275,27 @@ def test_check(prepared, db):
     ill = prepared("check")
     assert ill.exit_code == 1
     assert "EMAIL of shop (default: smtp)   wrong   Adapter 'smtp':" in ill.output
+
+
+def test_check_says_how_many_workers_there_are(prepared, db):
+    assert "workers   none    What is accepted waits until there is one" in prepared("check").output
+    store.be_present(db, uuid4(), 15)
+    store.be_present(db, uuid4(), 15)
+    assert "workers   ok      2 running" in prepared("check").output
+
+
+def test_check_goes_on_past_channels_that_no_known_key_opens(prepared, db, monkeypatch):
+    other = store.create_application(db, "other").id
+    store.set_channel(db, other, "SMS", adapter="sandbox", settings={})
+    monkeypatch.setenv("SENDPOINT_SECRET_KEYS", vault.new_key())
+    known = dataclasses.replace(db, vault=settings.load().vault())
+    store.set_channel(known, APP, "SMS", adapter="sandbox", settings={})
+    told = prepared("check")
+    assert told.exit_code == 1
+    found = [line.split() for line in told.output.splitlines()]
+    (other,) = (line for line in found if line[:3] == ["channels", "of", "other"])
+    assert (other[3], other[-3:]) == ("wrong", ["SENDPOINT_SECRET_KEYS", "needs", "it"])
+    assert ["SMS", "of", "shop", "(default:", "sandbox)", "ok"] in [line[:6] for line in found]
 
 
 def test_a_channel_without_a_provider_is_shown_and_is_wrong_unless_there_is_a_sandbox(

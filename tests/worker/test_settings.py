@@ -41,6 +41,9 @@ def test_every_kind_of_value_is_read():
         ("SENDPOINT_RETENTION", "-1", "SENDPOINT_RETENTION must not be negative"),
         ("SENDPOINT_RETENTION", "3600", "SENDPOINT_RETENTION must be 0 or at least"),
         ("SENDPOINT_CONCURRENCY", "0", "SENDPOINT_CONCURRENCY must be at least 1"),
+        ("SENDPOINT_WAIT", "s3cret", "SENDPOINT_WAIT must be a number"),
+        ("SENDPOINT_BROKER_URL", "s3cret", "SENDPOINT_BROKER_URL must be a URL"),
+        ("SENDPOINT_LOG_LEVEL", "s3cret", "SENDPOINT_LOG_LEVEL must be DEBUG, INFO"),
         ("SENDPOINT_ALLOW_FROM", "everyone", "SENDPOINT_ALLOW_FROM .*everyone"),
     ],
 )

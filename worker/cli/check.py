@@ -9,20 +9,21 @@ from datetime import UTC, datetime
 
 import click
 
-from worker import channels, plan, sinks, store
+from worker import channels, plan, presence, sinks, store
 from worker.cli import session, show
 from worker.runtime import Runtime
 
 _SECONDS = 10.0
 _OK, _WRONG = "ok", "wrong"
 _NO_PROVIDER = "It has no provider: `sendpoint channel set {} {} ADAPTER`"
+_NO_WORKER = "What is accepted waits until there is one: `sendpoint worker`, or `sendpoint up`"
 _NOWHERE = "It has an event stream, but SENDPOINT_EVENTS says nowhere to tell it"
 
 
 @click.command()
 def check() -> None:
-    """Try the database, the broker, the sink of events and every channel; exit with 1 if anything
-    is wrong."""
+    """Try the database, the broker, the sink of events and every channel, and count the workers;
+    exit with 1 if anything is wrong."""
     with session.unchecked() as held:
         findings = list(_findings(held))
     show.table(("WHAT", "RESULT", "WHY"), findings)
@@ -40,18 +41,30 @@ def _findings(held: Runtime) -> Iterator[tuple[str, str, str]]:
     if database[0] == _WRONG:
         return
     yield "limits", *_limits(held)
+    workers = presence.count(held.db)
+    yield "workers", *((_OK, f"{workers} running") if workers else ("none", _NO_WORKER))
     for application in store.applications(held.db):
         if held.sink is None and store.find_event_stream(held.db, application.id) is not None:
             yield f"events of {application.name}", _WRONG, _NOWHERE
-        for name, one in sorted(store.channels(held.db, application.id).items()):
-            if one.enabled and not one.providers:
-                result = "sandbox" if held.settings.sandbox else _WRONG
-                why = _NO_PROVIDER.format(application.id, name)
-                yield f"{name} of {application.name}", result, why
-            for provider in one.providers:
-                found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
-                what = f"{name} of {application.name} ({provider.name}: {provider.adapter})"
-                yield what, *found
+        try:
+            found = store.channels(held.db, application.id)
+        except ValueError as error:
+            yield f"channels of {application.name}", _WRONG, str(error)
+            continue
+        for name, one in sorted(found.items()):
+            yield from _channel(held, application, name, one)
+
+
+def _channel(
+    held: Runtime, application: store.Application, name: str, one: store.Channel
+) -> Iterator[tuple[str, str, str]]:
+    """What there is to say of a channel, or of each of its providers."""
+    if one.enabled and not one.providers:
+        result = "sandbox" if held.settings.sandbox else _WRONG
+        yield f"{name} of {application.name}", result, _NO_PROVIDER.format(application.id, name)
+    for provider in one.providers:
+        found = asyncio.run(_provider(provider)) if one.enabled else ("disabled", "")
+        yield f"{name} of {application.name} ({provider.name}: {provider.adapter})", *found
 
 
 def _limits(held: Runtime) -> tuple[str, str]:

@@ -48,7 +48,8 @@ class When(click.ParamType[datetime]):
         try:
             return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither a time such as 2026-11-25T03:00 nor 2h", param, ctx)
+            known = "a time such as 2026-11-25T03:00 nor how long ago, such as 2h"
+            self.fail(f"{value!r} is neither {known}", param, ctx)
 
 
 _OPTIONS = (
@@ -67,7 +68,11 @@ _OPTIONS = (
         type=click.Choice([*map(str, Fault)], case_sensitive=False),
         help="Whose fault it was.",
     ),
-    click.option("--since", type=When(), help="Failed then or later: 2026-11-25T03:00, or 2h ago."),
+    click.option(
+        "--since",
+        type=When(),
+        help="Failed then or later: 2026-11-25T03:00, or how long ago: 2h.",
+    ),
     click.option("--until", type=When(), help="Failed before."),
 )
 

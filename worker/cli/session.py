@@ -107,12 +107,9 @@ def application(db: store.Database, given: str | None) -> str:
 
 def log(loaded: Settings) -> None:
     """Log to the standard error, as the settings say."""
-    try:
-        logging.basicConfig(
-            level=loaded.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
-        )
-    except ValueError as error:
-        raise click.ClickException(f"SENDPOINT_LOG_LEVEL: {error}") from error
+    logging.basicConfig(
+        level=loaded.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s"
+    )
     for chatty in ("alembic", "celery", "kombu", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if loaded.embedded:

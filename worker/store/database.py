@@ -138,7 +138,7 @@ def connect(
     try:
         parsed = make_url(_SEVERAL_HOSTS.sub(_named_one_by_one, url))
     except (ArgumentError, ValueError):
-        raise ValueError("database_url cannot be read as a URL") from None
+        raise ValueError("SENDPOINT_DATABASE_URL cannot be read as a URL") from None
     if parsed.get_backend_name() in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
         if len(hosts := parsed.normalized_query.get("host", ())) > 1 or "," in "".join(hosts):
@@ -149,7 +149,7 @@ def connect(
         engine = _sqlite(parsed)
     else:
         shown = parsed.render_as_string(hide_password=True)
-        raise ValueError(f"database_url must be sqlite:/// or postgresql://, not {shown}")
+        raise ValueError(f"SENDPOINT_DATABASE_URL must be sqlite:/// or postgresql://, not {shown}")
     return Database(engine, now, vault or Vault())
 
 

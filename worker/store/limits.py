@@ -101,6 +101,13 @@ def be_present(db: Database, worker_id: UUID, seconds: float) -> int:
         return connection.execute(select(func.count()).select_from(worker_process)).scalar_one()
 
 
+def count_present(db: Database, seconds: float) -> int:
+    """How many worker processes said within so many seconds that they are there."""
+    present = select(func.count()).where(worker_process.c.seen_at >= db.after(-seconds))
+    with db.reading() as connection:
+        return connection.execute(present).scalar_one()
+
+
 def be_gone(db: Database, worker_id: UUID) -> None:
     """Say that a worker process has ended."""
     with db.engine.begin() as connection:
