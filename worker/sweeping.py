@@ -51,6 +51,22 @@ class Swept:
         return max(self.rescued, self.expired) >= AT_ONCE
 
 
+class _Contact:
+    """Says once that the database is away, and once that it is back."""
+
+    _lost = False
+
+    def lost(self) -> None:
+        if not self._lost:
+            _log.warning("The database does not answer: it is asked again until it does")
+        self._lost = True
+
+    def found(self) -> None:
+        if self._lost:
+            _log.warning("The database answers again")
+        self._lost = False
+
+
 def sweep(runtime: Runtime) -> Swept:
     """One round over everything that was left behind."""
     db, settings = runtime.db, runtime.settings
@@ -110,7 +126,7 @@ async def keep_sweeping(runtime: Runtime) -> None:
     loop = asyncio.get_running_loop()
     here: set[asyncio.Task[None]] = set()
     next_sweep, pause = loop.time(), _FEED_EVERY
-    away = False
+    database = _Contact()
     while not runtime.draining:
         # Workers that started together should not sweep together.
         await asyncio.sleep(pause * runtime.rng.uniform(0.5, 1.0))
@@ -123,15 +139,11 @@ async def keep_sweeping(runtime: Runtime) -> None:
                     next_sweep, pause = loop.time(), _FEED_SOON
             fed = await loop.run_in_executor(runtime.executor, feed, runtime, runtime.places.left)
         except store.Unavailable:
-            if not away:
-                _log.warning("The database does not answer: it is asked again until it does")
-            away = True
+            database.lost()
         except Exception:  # noqa: BLE001 - everything falls back on the sweep: it must go on
             _log.exception("The sweep failed; it is tried again")
         else:
-            if away:
-                _log.warning("The database answers again")
-            away = False
+            database.found()
             _deliver(runtime, fed.here, here)
             if fed.more or fed.here or runtime.unanswered:
                 pause = _FEED_SOON
