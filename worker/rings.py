@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ TASK = "sendpoint.deliver"
 
 _log = logging.getLogger(__name__)
 _QUIET = 1.0  # seconds without trying again after the broker did not answer
+_TRYING = 10.0  # seconds for which one who tries again has, at most, before another does
+_PUBLISHING = {"max_retries": 1, "interval_start": 0, "socket_timeout": 2}
 _LATELY = 0.02  # seconds for which a queue that was full is taken to be
 _tags = itertools.count()
 _origin = f"{os.getpid()}@{socket.gethostname()}"
@@ -288,7 +291,7 @@ class Rings:
         self._connection = kombu.Connection(
             address(url),
             transport=transport(url),
-            transport_options=transport_options(url) | {"max_retries": 1, "interval_start": 0},
+            transport_options=transport_options(url) | _PUBLISHING,
             ssl=tls(url),
             connect_timeout=2,
         )
@@ -301,13 +304,15 @@ class Rings:
             *self._connection.channel_errors,
         )
         self._quiet_until = 0.0
+        self._is_away = False
+        self._asking = threading.Lock()
         self._lengths: dict[str, _Length] = {}
 
     def ring(self, rings: Sequence[store.Ring], *, lasting: int | None = None) -> bool:
         """Ring for these rows, in one pipelined batch. Says whether the broker took them, which
         proves nothing: the sweep rings again for what was not answered. Redis forgets a queue that
         nobody answers `lasting` seconds after its last ring."""
-        if not rings or time.monotonic() < self._quiet_until:
+        if not rings or self._is_left_alone():
             return not rings
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
@@ -318,15 +323,16 @@ class Rings:
                         _publish(producer, one)
                         self._lengths[one.queue] = self._length(one.queue).longer()
         except self._errors as error:
-            self._quiet_until = time.monotonic() + _QUIET
+            self._leave_alone()
             _log.warning("The broker did not take %d rings: %s", len(rings), type(error).__name__)
             return False
+        self._is_away = False
         return True
 
     def waiting(self, queue: str) -> int:
         """How many rings of `queue` nobody has answered yet. `ConnectionError` if the broker is
         not there to ask."""
-        if time.monotonic() < self._quiet_until:
+        if self._is_left_alone():
             raise ConnectionError("the broker did not answer a moment ago")
         try:
             with self._producers.acquire(block=True, timeout=2) as producer:
@@ -334,15 +340,16 @@ class Rings:
         except self._connection.channel_errors:
             count = 0  # nobody has rung on it yet
         except self._errors as error:
-            self._quiet_until = time.monotonic() + _QUIET
+            self._leave_alone()
             raise ConnectionError(str(error) or type(error).__name__) from error
+        self._is_away = False
         self._lengths[queue] = _Length(count, time.monotonic())
         return count
 
     def is_full(self, queue: str, window: int) -> bool:
         """Whether as many rings as `window` wait on a queue, or nobody takes any: then a new row
         is better left to those who feed the queue. Mostly known from the last ring's answer."""
-        if time.monotonic() < self._quiet_until:
+        if self._is_away and time.monotonic() < self._quiet_until:
             return True
         length = self._length(queue)
         if length.count < window or time.monotonic() - length.at < _LATELY:
@@ -351,6 +358,22 @@ class Rings:
             return self.waiting(queue) >= window
         except ConnectionError:
             return True
+
+    def _is_left_alone(self) -> bool:
+        """Whether the broker did not answer, and it is not for this caller to try it again: of
+        those who come after a pause one does, so that a broker that hangs holds up nobody else."""
+        if not self._is_away:
+            return False
+        with self._asking:
+            now = time.monotonic()
+            if now < self._quiet_until:
+                return self._is_away
+            self._quiet_until = now + _TRYING
+            return False
+
+    def _leave_alone(self) -> None:
+        self._quiet_until = time.monotonic() + _QUIET
+        self._is_away = True
 
     def _length(self, queue: str) -> _Length:
         return self._lengths.get(queue, _Length(0, 0.0))

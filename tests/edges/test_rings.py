@@ -2,6 +2,8 @@
 
 import base64
 import json
+import socket
+import threading
 import time
 from uuid import UUID, uuid4
 
@@ -9,6 +11,7 @@ import kombu
 import pytest
 import redis
 
+from tests.worker import flow
 from worker import plan, rings, store
 
 QUEUE = "sendpoint.email"
@@ -231,6 +234,23 @@ def test_a_broker_that_is_away_does_not_hold_anybody_up(doorbell, redis_server):
             doorbell.waiting(QUEUE)
     finally:
         redis_server.start()
+
+
+def test_a_broker_that_hangs_holds_up_one_at_a_time(monkeypatch):
+    """One finds out whether it answers again; the others go on, and what they leave is fed."""
+    monkeypatch.setattr(rings, "_QUIET", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as hung:  # who connects hears nothing
+        doorbell = rings.Rings(f"redis://127.0.0.1:{hung.getsockname()[1]}/0")
+        assert not doorbell.ring(ring_for(1))
+        waits = threading.Thread(target=doorbell.ring, args=(ring_for(1),), daemon=True)
+        waits.start()
+        flow.until(lambda: doorbell.is_full(QUEUE, 500))
+        assert not doorbell.ring(ring_for(1))
+        with pytest.raises(ConnectionError):
+            doorbell.waiting(QUEUE)
+        assert waits.is_alive()
+        waits.join(30)
+        doorbell.close()
 
 
 def test_a_broker_that_is_full_is_not_an_error_of_the_caller(doorbell, redis_url):
