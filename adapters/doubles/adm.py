@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 import urllib.parse
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
@@ -30,7 +30,7 @@ _MEMBERS = {"data", "consolidationKey", "expiresAfter", "md5"}
 _PATH = re.compile(r"/messaging/registrations/([^/]+)/messages")
 
 
-class AdmDouble:
+class AdmDouble(stage.Double):
     """Accepts what ADM accepts of one client, refuses what it refuses.
 
     `script` says what else to do, by registration id, and `replaced` which ids are out of date.
@@ -40,36 +40,20 @@ class AdmDouble:
     """
 
     def __init__(self) -> None:
-        self.script = stage.Script()
+        super().__init__()
         self.replaced: dict[str, str] = {}
         self.messages: list[tuple[str, dict[str, Any]]] = []
-        self.reached = asyncio.Event()
         self.token_answer = Answer()
         self.asked = 0
         self.token_asked = asyncio.Event()
         self._good: set[str] = set()
         self._numbers = itertools.count(1)
-        self._server = stage.Server(self._serve)
-
-    @property
-    def url(self) -> str:
-        return self._server.url
 
     def forget_tokens(self) -> None:
         """Take no access token that was given out until now."""
         self._good.clear()
 
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def __aenter__(self) -> Self:
-        await self._server.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         if request.path == "/auth/O2/token":
             self.asked += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import itertools
@@ -11,7 +10,7 @@ import string
 import time
 import urllib.parse
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
@@ -25,7 +24,7 @@ _PLAIN = set((string.ascii_letters + string.digits + "-_.").encode())
 _TYPE = "application/x-www-form-urlencoded;charset=utf-8"
 
 
-class BaiduDouble:
+class BaiduDouble(stage.Double):
     """Accepts what Baidu accepts of one application, refuses what it refuses.
 
     `script` says what else to do, by channel id. `messages` are the forms that have been read, and
@@ -34,28 +33,12 @@ class BaiduDouble:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self.script = stage.Script()
+        super().__init__()
         self.messages: list[dict[str, str]] = []
-        self.reached = asyncio.Event()
         self._clock = clock
         self._numbers = itertools.count(1)
-        self._server = stage.Server(self._serve)
 
-    @property
-    def url(self) -> str:
-        return self._server.url
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def __aenter__(self) -> Self:
-        await self._server.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         form = dict(urllib.parse.parse_qsl((await request.read()).decode()))
         self.messages.append(form)
         self.reached.set()

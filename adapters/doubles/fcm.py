@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import urllib.parse
-from typing import Any, Self
+from typing import Any
 
 import google.auth.jwt
 from aiohttp import web
@@ -40,7 +40,7 @@ _DURATION = re.compile(r"[0-9]{1,7}(\.[0-9]{1,9})?s")
 _RESERVED = re.compile(r"from|message_type|(google|gcm)\..*")
 
 
-class FcmDouble:
+class FcmDouble(stage.Double):
     """Accepts what FCM accepts for one project and account, refuses what it refuses.
 
     `script` says what else to do, by registration token. `messages` are the requests that have been
@@ -50,21 +50,15 @@ class FcmDouble:
     """
 
     def __init__(self, *, project: str = "double") -> None:
+        super().__init__()
         self.project = project
-        self.script = stage.Script()
         self.messages: list[dict[str, Any]] = []
-        self.reached = asyncio.Event()
         self.lifetime = 3599
         self.token_answer = Answer()
         self.asked = 0
         self.token_asked = asyncio.Event()
         self._good: set[str] = set()
         self._numbers = itertools.count(1)
-        self._server = stage.Server(self._serve)
-
-    @property
-    def url(self) -> str:
-        return self._server.url
 
     @property
     def service_account(self) -> dict[str, str]:
@@ -82,20 +76,7 @@ class FcmDouble:
         """Take no access token that was given out until now."""
         self._good.clear()
 
-    async def start(self, port: int = 0) -> None:
-        await self._server.start(port)
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         if request.path == "/token":
             self.asked += 1

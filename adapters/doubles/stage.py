@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -68,6 +68,42 @@ class Server:
         """Refuse connections from now on, and close those there are. Twice is fine."""
         if self._runner is not None:
             await self._runner.cleanup()
+
+
+class Double:
+    """A double of a provider over HTTP, on a free port of loopback from `start` to `stop`, or as
+    long as it is entered.
+
+    `script` says what it does instead of what the provider would. `reached` is set at each message
+    that has been read.
+    """
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.reached = asyncio.Event()
+        self._server = Server(self.serve)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    async def start(self, port: int = 0) -> None:
+        await self._server.start(port)
+
+    async def stop(self) -> None:
+        """Refuse connections from now on, and close those there are. Twice is fine."""
+        await self._server.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request."""
+        raise NotImplementedError
 
 
 async def perform(

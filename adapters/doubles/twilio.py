@@ -7,7 +7,6 @@ It knows the numbers that Twilio gives its customers for tests
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import dataclasses
 import email.utils
@@ -17,7 +16,7 @@ import secrets
 import urllib.parse
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import yarl
@@ -52,7 +51,7 @@ _FROM_NUMBERS = {
 }
 
 
-class TwilioDouble:
+class TwilioDouble(stage.Double):
     """Takes what Twilio takes from one account, refuses what it refuses.
 
     `script` says what else to do, by the number To, or by `list` for a list. What it takes, or
@@ -63,30 +62,11 @@ class TwilioDouble:
     """
 
     def __init__(self, *, user: str = ACCOUNT_SID, password: str = AUTH_TOKEN) -> None:
+        super().__init__()
         self._authorization = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-        self.script = stage.Script()
         self.taken: dict[str, list[dict[str, Any]]] = {"Messages": [], "Calls": []}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
-        self.reached = asyncio.Event()
         self._callbacks: dict[str, str] = {}
-        self._server = stage.Server(self._serve)
-
-    @property
-    def url(self) -> str:
-        return self._server.url
-
-    async def start(self, port: int = 0) -> None:
-        await self._server.start(port)
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
     async def call_back(self, sid: str, status: str, **more: str) -> int:
         """Post what became of a message or call to its StatusCallback, signed, as Twilio does; the
@@ -102,7 +82,7 @@ class TwilioDouble:
         ):
             return answer.status
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         found = _PATH.fullmatch(request.path)
         if request.headers.get("Authorization") != self._authorization:

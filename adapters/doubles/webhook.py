@@ -3,7 +3,6 @@ https://www.standardwebhooks.com)."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import functools
 import hashlib
@@ -11,7 +10,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
@@ -23,7 +22,7 @@ SECRET = "whsec_" + base64.b64encode(b"the-double's-own-secret!").decode()
 _TOLERANCE = 300.0  # seconds between the two clocks
 
 
-class WebhookDouble:
+class WebhookDouble(stage.Double):
     """Takes the events of one sender, refuses what it did not sign.
 
     `script` says what else to do, by the event's Address. `events` are the documents that have been
@@ -32,28 +31,12 @@ class WebhookDouble:
     """
 
     def __init__(self, *, secret: str = SECRET, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
         self._clock = clock
-        self.script = stage.Script()
         self.events: list[dict[str, Any]] = []
-        self.reached = asyncio.Event()
-        self._server = stage.Server(self._serve)
 
-    @property
-    def url(self) -> str:
-        return self._server.url
-
-    async def stop(self) -> None:
-        await self._server.stop()
-
-    async def __aenter__(self) -> Self:
-        await self._server.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         event = _parsed(body)
         self.events.append(event)
