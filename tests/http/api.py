@@ -21,7 +21,8 @@ from sqlalchemy import func, select
 
 from worker import http as edge
 from worker import runtime as runtime_
-from worker import store
+from worker import store, tasks
+from worker.settings import Settings
 from worker.store import tables
 
 SMS = "+15550100200"
@@ -164,6 +165,30 @@ def served(settings):
             yield Api(url, runtime, application.id)
     finally:
         runtime.close()
+
+
+@contextlib.contextmanager
+def delivering(home, **changes):
+    """The same with a worker in this process and the sandbox, in a directory. Starting one takes
+    longer than a test, so a module shares one; `changes` are of its settings."""
+    settings = Settings(
+        **{
+            "database_url": f"sqlite:///{home / 'test.sqlite'}",
+            "secret_keys_file": str(home / "secret.keys"),
+            "inbox": str(home / "inbox.jsonl"),
+            "sandbox": True,
+            "wait": 8.0,
+            "drain": 5.0,
+            "log_level": "WARNING",
+            **changes,
+        }
+    )
+    db = store.connect(settings.database_url)
+    store.upgrade(db)
+    application = store.create_application(db, "shop")
+    db.close()
+    with tasks.embedded(settings) as runtime, edge.serving(runtime) as url:
+        yield Api(url, runtime, application.id)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """One-time codes from boto3 to the phone and back: the real worker and SMS adapter, and a double of
 Twilio."""
 
+import dataclasses
 import logging
 import re
 from uuid import uuid4
@@ -9,11 +10,10 @@ import msgspec
 import pytest
 
 from adapters.doubles import stage, twilio
+from tests.http import api as api_
 from tests.http.api import Api, address, bearer, fetch, losing_the_first_answer
-from worker import http as edge
 from worker import loop as loop_
-from worker import otp, store, tasks
-from worker import settings as settings_
+from worker import otp, store
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're running the worker with superuser")
 
@@ -45,24 +45,14 @@ def double():
 @pytest.fixture(scope="module")
 def _delivering(tmp_path_factory, double):
     home = tmp_path_factory.mktemp("backend")
-    settings = settings_.Settings(
-        database_url=f"sqlite:///{home / 'test.sqlite'}",
-        secret_keys_file=str(home / "secret.keys"),
-        wait=20.0,
-        drain=5.0,
-        log_level="DEBUG",
-    )
-    db = store.connect(settings.database_url)
-    store.upgrade(db)
-    db.close()
-    with tasks.embedded(settings) as runtime, edge.serving(runtime) as url:
-        yield url, runtime
+    with api_.delivering(home, sandbox=False, wait=20.0, log_level="DEBUG") as api:
+        yield api
 
 
 @pytest.fixture
 def shop(_delivering, double):
     """An application with a channel for SMS, and a Twilio that has heard nothing yet."""
-    url, runtime = _delivering
+    runtime = _delivering.runtime
     application = store.create_application(runtime.db, "shop")
     channel = {
         "account_sid": twilio.ACCOUNT_SID,
@@ -72,7 +62,7 @@ def shop(_delivering, double):
     store.set_channel(runtime.db, application.id, "SMS", adapter="twilio-sms", settings=channel)
     double.requests.clear()
     double.script.standing = stage.Answer()
-    yield Api(url, runtime, application.id)
+    yield dataclasses.replace(_delivering, application=application.id)
     double.script.standing = stage.Answer()
 
 

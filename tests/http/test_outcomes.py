@@ -8,10 +8,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.http.api import SMS, Api, message, served, until
-from worker import http as edge
-from worker import intake, store, tasks, wire
-from worker import settings as settings_
+from tests.http import api as api_
+from tests.http.api import SMS, message, served, until
+from worker import intake, store, wire
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're running the worker with superuser")
 
@@ -29,22 +28,8 @@ UNTRIED = {
 
 @pytest.fixture(scope="module")
 def delivering(tmp_path_factory):
-    """A backend whose worker runs in this process. Starting one takes longer than a test."""
-    home = tmp_path_factory.mktemp("backend")
-    settings = settings_.Settings(
-        database_url=f"sqlite:///{home / 'test.sqlite'}",
-        inbox=str(home / "inbox.jsonl"),
-        sandbox=True,
-        wait=8.0,
-        drain=5.0,
-        log_level="WARNING",
-    )
-    db = store.connect(settings.database_url)
-    store.upgrade(db)
-    application = store.create_application(db, "shop")
-    db.close()
-    with tasks.embedded(settings) as runtime, edge.serving(runtime) as url:
-        yield Api(url, runtime, application.id)
+    with api_.delivering(tmp_path_factory.mktemp("backend")) as api:
+        yield api
 
 
 def outcomes(api, request_id, application=None):

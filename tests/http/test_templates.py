@@ -7,10 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.http.api import SMS, Api
-from worker import http as edge
-from worker import settings as settings_
-from worker import store, tasks
+from tests.http import api as api_
+from tests.http.api import SMS
+from worker import store
 
 pytestmark = pytest.mark.filterwarnings("ignore:You're running the worker with superuser")
 
@@ -313,22 +312,7 @@ def test_in_app_templates_are_out_of_scope(api):
 
 @pytest.fixture(scope="module")
 def delivering(tmp_path_factory):
-    """A backend whose worker runs in this process. Starting one takes longer than a test."""
-    home = tmp_path_factory.mktemp("backend")
-    settings = settings_.Settings(
-        database_url=f"sqlite:///{home / 'test.sqlite'}",
-        inbox=str(home / "inbox.jsonl"),
-        sandbox=True,
-        wait=8.0,
-        drain=5.0,
-        log_level="WARNING",
-    )
-    db = store.connect(settings.database_url)
-    store.upgrade(db)
-    application = store.create_application(db, "shop")
-    db.close()
-    with tasks.embedded(settings) as runtime, edge.serving(runtime) as url:
-        api = Api(url, runtime, application.id)
+    with api_.delivering(tmp_path_factory.mktemp("backend")) as api:
         for kind in KINDS:
             Templates(api, kind).create("welcome")
         yield api
