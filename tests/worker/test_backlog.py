@@ -1,125 +1,190 @@
-"""What is asked of PostgreSQL for a message costs the same whatever else waits, even while its
-statistics say that nothing does: they are always old in a table that fills and empties in minutes.
-"""
+"""How many messages wait, and how seldom they are counted for it."""
 
-import contextlib
-import json
+import threading
 
 import pytest
-from sqlalchemy import event
 
-from tests.worker.test_store import save
-from worker import plan, store
+from worker.backlog import AT_ONCE, Backlogs
 
-WAITING = 20_000
-BATCH = 100
+QUEUE = "sendpoint.sms"
+
+
+class Ledger:
+    """What waits, a clock that is moved by hand, and how often and how slowly it was counted."""
+
+    def __init__(self):
+        self.waiting = 0
+        self.time = 1000.0
+        self.takes = 0.0
+        self.bounds = []
+        self.background = []
+
+    def count(self, application_id, queue, most):
+        assert (application_id, queue) == ("a", QUEUE)
+        self.bounds.append(most)
+        self.time += self.takes
+        return min(self.waiting, most)
+
+    def in_background(self):
+        """Do what is to be done there."""
+        while self.background:
+            self.background.pop()()
+
+    def clock(self):
+        return self.time
+
+
+def no_background(_):
+    raise AssertionError
 
 
 @pytest.fixture
-def db(postgresql_url):
-    db = store.connect(postgresql_url)
-    store.upgrade(db)
-    yield db
-    db.close()
+def ledger():
+    return Ledger()
 
 
 @pytest.fixture
-def application(db):
-    """One with a backlog, of which PostgreSQL's statistics know nothing."""
-    application = store.create_application(db, "shop").id
-    save(db, application, "somebody")
-    with db.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE message_result SET (autovacuum_enabled = off)")
-        connection.exec_driver_sql("ANALYZE message_result")
-        connection.exec_driver_sql(
-            "INSERT INTO message_result (id, request_id, application_id, position, channel_type,"
-            " address, queue, state, attempt, due_at, ring_at, expires_at, lease_token, created_at,"
-            " updated_at) SELECT gen_random_uuid(), request_id, application_id, position,"
-            " channel_type, 'a' || number, queue, state, attempt, due_at,"
-            " due_at + make_interval(secs => number), expires_at, lease_token, created_at,"
-            f" updated_at FROM message_result, generate_series(0, {WAITING}) AS number"
-        )
-    return application
+def backlogs(ledger):
+    return Backlogs(ledger.count, ledger.background.append, ledger.clock)
 
 
-@contextlib.contextmanager
-def visited(db):
-    """How many rows PostgreSQL looked at for each statement of the block: they are explained as
-    they are executed."""
-    counts = []
-
-    def explain(_connection, cursor, statement, parameters, *_):
-        if statement.startswith(("WITH", "UPDATE", "SELECT", "INSERT", "DELETE")):
-            with cursor.connection.transaction(force_rollback=True):
-                cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
-                (found,) = cursor.fetchone()
-            counts.append(rows_of(json.loads(found) if isinstance(found, str) else found))
-
-    event.listen(db.engine, "before_cursor_execute", explain)
-    try:
-        yield counts
-    finally:
-        event.remove(db.engine, "before_cursor_execute", explain)
+def test_many_requests_are_one_count(ledger, backlogs):
+    for _ in range(1000):
+        assert backlogs.full_for("a", QUEUE, 100_000) == 0
+        backlogs.add("a", QUEUE, 1)
+        ledger.time += 0.0005
+    assert len(ledger.bounds) == 1
+    ledger.time += 1
+    assert backlogs.full_for("a", QUEUE, 100_000) == 0
+    assert len(ledger.bounds) == 2
 
 
-def rows_of(found):
-    def of(node):
-        kept = node["Actual Rows"] + sum(
-            count for name, count in node.items() if name.startswith("Rows Removed")
-        )
-        return max([kept * node["Actual Loops"], *map(of, node.get("Plans", ()))])
-
-    return of(found[0]["Plan"])
+def test_what_this_process_adds_counts_at_once(ledger, backlogs):
+    ledger.waiting = 90
+    assert backlogs.full_for("a", QUEUE, 100) == 0
+    backlogs.add("a", QUEUE, 10)
+    assert 0 < backlogs.full_for("a", QUEUE, 100) < 0.1
+    assert len(ledger.bounds) == 1
 
 
-def ids(db, count):
-    with db.reading() as connection:
-        return list(
-            connection.exec_driver_sql(f"SELECT id FROM message_result LIMIT {count}").scalars()
-        )
+def test_there_is_room_again_soon_after_something_was_delivered(ledger, backlogs):
+    ledger.waiting = 100
+    assert backlogs.full_for("a", QUEUE, 100) > 0
+    ledger.waiting = 99
+    assert backlogs.full_for("a", QUEUE, 100) > 0, "nobody counts for each request that is refused"
+    ledger.time += 0.06
+    assert backlogs.full_for("a", QUEUE, 100) == 0
+    assert len(ledger.bounds) == 2
 
 
-def test_no_statement_of_a_delivery_walks_the_backlog(db, application):
-    some = ids(db, 3 * BATCH)
-    with visited(db) as counts:
-        assert store.waiting(db, plan.QUEUES) == {"sendpoint.email": [application]}
-        assert len(store.due(db, "sendpoint.email", {application: 1}, room=1, again_after=60)) == 1
-        claimed = list(store.claim(db, set(some[:BATCH]), lease=60).values())
-        store.claim(db, set(some[BATCH:]), lease=60)
-        store.assign(db, [store.Assignment(one.id, one.lease_token, "a") for one in claimed])
-        store.finish(db, [finish(one) for one in claimed])
-        store.unring(db, some)
-        store.rescue(db, at_most_once=["SMS"], max_attempts=8)
-        store.expire(db)
-    assert len(claimed) == BATCH
-    assert len(counts) == 9
-    assert max(counts) <= 10 * BATCH  # versions of a row count, too
+def test_a_long_backlog_is_counted_in_the_background(ledger, backlogs):
+    """And not by the request that finds out that it is long."""
+    ledger.waiting = 900_000
+    ledger.takes = 2.0
+    assert backlogs.full_for("a", QUEUE, 500_000) == 0
+    assert ledger.bounds == [AT_ONCE]
+    ledger.in_background()
+    assert ledger.bounds == [AT_ONCE, 500_000]
+    assert backlogs.full_for("a", QUEUE, 500_000) == pytest.approx(20), "until the next whole count"
+    ledger.waiting = 10
+    ledger.time += 20
+    assert backlogs.full_for("a", QUEUE, 500_000) == 0, "a short one is known without"
+    assert ledger.background == []
 
 
-def finish(one):
-    return store.Finish(
-        id=one.id,
-        lease_token=one.lease_token,
-        state=store.State.DONE,
-        delivery_status="SUCCESSFUL",
-        status_code=200,
-        status_message="ok",
-    )
+def test_in_a_long_backlog_what_is_added_counts(ledger, backlogs):
+    ledger.waiting = 99_000
+    backlogs.full_for("a", QUEUE, 100_000)
+    ledger.in_background()
+    backlogs.add("a", QUEUE, 999)
+    assert backlogs.full_for("a", QUEUE, 100_000) == 0
+    backlogs.add("a", QUEUE, 1)
+    assert backlogs.full_for("a", QUEUE, 100_000) > 0
 
 
-def test_no_lookup_walks_all_that_an_application_knows(db, application):
-    with db.engine.begin() as connection:
-        for table in ("endpoint", "opt_out"):
-            connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-        connection.exec_driver_sql(
-            "INSERT INTO opt_out SELECT %s, 'EMAIL', 'a' || number, now()"
-            f" FROM generate_series(1, {WAITING}) AS number",
-            (application,),
-        )
-    asked = {("EMAIL", f"a{number}") for number in range(WAITING, WAITING + BATCH)}
-    with visited(db) as counts:
-        assert store.opt_outs(db, application, asked) == {("EMAIL", f"a{WAITING}")}
-        assert store.endpoints(db, application, [f"e{number}" for number in range(BATCH)]) == {}
-        assert store.user_endpoints(db, application, ["ann"]) == {}
-    assert len(counts) == 3
-    assert max(counts) <= BATCH
+@pytest.mark.parametrize("waiting", [0, 20_000, 1_000_000])
+def test_to_count_takes_no_more_than_a_tenth_of_the_time_each(ledger, backlogs, waiting):
+    ledger.takes, ledger.waiting = 2.0, waiting
+    started = ledger.time
+    while len(ledger.bounds) < 20:
+        backlogs.full_for("a", QUEUE, 1_000_000)
+        ledger.in_background()
+        ledger.time += 0.05
+    for bound in set(ledger.bounds):
+        spent = ledger.bounds.count(bound) * ledger.takes
+        assert spent <= (ledger.time - started) / 10 + ledger.takes
+
+
+def test_a_bound_that_is_raised_is_seen(ledger, backlogs):
+    ledger.waiting = 150
+    assert backlogs.full_for("a", QUEUE, 100) > 0
+    ledger.time += 1
+    assert backlogs.full_for("a", QUEUE, 200) == 0
+    assert backlogs.full_for("a", QUEUE, 151) == 0
+
+
+def test_who_comes_while_another_counts_goes_by_the_last_count(ledger):
+    """Only the first count of all makes the others wait."""
+    counting, go_on = threading.Event(), threading.Event()
+
+    def count(_, __, most):
+        ledger.bounds.append(most)
+        counting.set()
+        assert go_on.wait(30)
+        return 7
+
+    backlogs = Backlogs(count, no_background, ledger.clock)
+    answers = []
+
+    def ask():
+        answers.append(backlogs.full_for("a", QUEUE, 5))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for one in threads:
+        one.start()
+    assert counting.wait(30)
+    go_on.set()
+    for one in threads:
+        one.join(30)
+    assert (len(answers), len(ledger.bounds)) == (4, 1)
+    assert all(one > 0 for one in answers)
+
+    counting.clear()
+    go_on.clear()
+    ledger.time += 60
+    slow = threading.Thread(target=ask, daemon=True)
+    slow.start()
+    assert counting.wait(30)
+    assert backlogs.full_for("a", QUEUE, 5) > 0, "it does not wait for the one that counts"
+    go_on.set()
+    slow.join(30)
+    assert len(ledger.bounds) == 2
+
+
+def test_a_count_that_fails_is_told_and_tried_again(ledger):
+    def count(_, __, most):
+        ledger.bounds.append(most)
+        if len(ledger.bounds) == 1:
+            raise ConnectionError
+        return 0
+
+    backlogs = Backlogs(count, no_background, ledger.clock)
+    with pytest.raises(ConnectionError):
+        backlogs.full_for("a", QUEUE, 5)
+    assert backlogs.full_for("a", QUEUE, 5) == 0
+    assert len(ledger.bounds) == 2
+
+
+def test_a_whole_count_that_fails_is_logged_and_tried_again(ledger, caplog):
+    def count(_, __, most):
+        ledger.bounds.append(most)
+        if most > AT_ONCE and ledger.bounds.count(most) == 1:
+            raise ConnectionError
+        return most
+
+    backlogs = Backlogs(count, lambda one: one(), ledger.clock)
+    assert backlogs.full_for("a", QUEUE, 50_000) == 0
+    assert "could not be counted: ConnectionError" in caplog.text
+    ledger.time += 2
+    assert backlogs.full_for("a", QUEUE, 50_000) > 0
+    assert ledger.bounds == [AT_ONCE, 50_000] * 2

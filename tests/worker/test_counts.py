@@ -7,35 +7,15 @@ from collections import Counter
 
 import pytest
 import redis
-from sqlalchemy import event, select, update
+from sqlalchemy import select, update
 
 from tests.worker.flow import Backend
+from tests.worker.statements import counting
 from worker import dispatch, forwarding, rings, sinks, store, sweeping, throttle
 from worker.store import tables
 
 COUNT = 100
 ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/events"
-
-
-@contextlib.contextmanager
-def counting(db):
-    """The statements that a database is sent and the transactions that it commits, in the block."""
-    counts = Counter()
-
-    def statement(_connection, _cursor, sql, *_):
-        if not sql.startswith("BEGIN"):
-            counts["statements"] += 1
-
-    def commit(_):
-        counts["transactions"] += 1
-
-    event.listen(db.engine, "before_cursor_execute", statement)
-    event.listen(db.engine, "commit", commit)
-    try:
-        yield counts
-    finally:
-        event.remove(db.engine, "before_cursor_execute", statement)
-        event.remove(db.engine, "commit", commit)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from adapters.contract import indeterminate, permanent, temporary
 from tests.worker import test_otp
 from tests.worker.flow import Backend, at_once, blocked, until
-from tests.worker.test_counts import counting
+from tests.worker.statements import counting
 from worker import intake, replay, store
 from worker.store import tables
 

@@ -11,7 +11,7 @@ from sqlalchemy import event, select
 
 from adapters.contract import Fault, permanent, successful, temporary
 from tests.worker.flow import Backend, open_runtime
-from tests.worker.test_backlog import visited
+from tests.worker.statements import visited
 from worker import intake, replay, retention, store, wire
 from worker.store import tables
 

@@ -11,22 +11,12 @@ import pytest
 from sqlalchemy import literal, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from tests.worker.flow import Clock
+from tests.worker.ledger import EMAIL, again, attempts, done, due, only, save
 from worker import intake, store, vault, wire
 from worker.store import tables
 
-EMAIL = "sendpoint.email"
 KEY = vault.new_key()
-
-
-class Clock:
-    def __init__(self):
-        self.time = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-
-    def __call__(self):
-        return self.time
-
-    def move(self, seconds):
-        self.time += timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -45,71 +35,6 @@ def db(database_url, clock):
 @pytest.fixture
 def application(db):
     return store.create_application(db, "shop").id
-
-
-def save(db, application, *addresses, channel="EMAIL", ttl=3600):
-    request_id = intake.uuid7()
-    recipients = [
-        store.Recipient(
-            id=intake.uuid7(),
-            position=position,
-            channel_type=channel,
-            address=address,
-            queue=EMAIL,
-            ring_in=10.0,
-            configuration='{"BodyOverride":"é"}',
-        )
-        for position, address in enumerate(addresses)
-    ]
-    request = store.Request(
-        request_id=request_id,
-        application_id=application,
-        body="{}",
-    )
-    store.save(db, request, recipients, ttl=ttl)
-    return request_id, [one.id for one in recipients]
-
-
-def due(db, application, each, queue=EMAIL):
-    return store.due(db, queue, {application: each}, room=each, again_after=10)
-
-
-def only(db, application, request_id):
-    (result,) = store.results(db, application, request_id)
-    return result
-
-
-def done(claimed, **more):
-    return store.Finish(
-        id=claimed.id,
-        lease_token=claimed.lease_token,
-        state=store.State.DONE,
-        delivery_status="SUCCESSFUL",
-        status_code=200,
-        status_message="",
-        attempt=claimed.attempt,
-        **more,
-    )
-
-
-def again(claimed, delay, **more):
-    return store.Finish(
-        id=claimed.id,
-        lease_token=claimed.lease_token,
-        state=store.State.QUEUED,
-        delay=delay,
-        attempt=claimed.attempt,
-        **more,
-    )
-
-
-def attempts(db):
-    with db.engine.connect() as connection:
-        return connection.execute(
-            select(tables.message_attempt).order_by(
-                tables.message_attempt.c.lease_token, tables.message_attempt.c.late
-            )
-        ).all()
 
 
 def test_a_claim_tells_all_and_a_second_one_finds_nothing(db, application, clock):
@@ -517,7 +442,7 @@ def test_what_happened_to_a_request_is_one_indexed_query(db, application):
 
 @pytest.mark.parametrize("url", ["mysql://user:pw@host/db", "nonsense"])
 def test_other_databases_are_refused_without_showing_the_password(url):
-    with pytest.raises(ValueError, match="database_url") as caught:
+    with pytest.raises(ValueError, match="SENDPOINT_DATABASE_URL") as caught:
         store.connect(url)
     assert "pw" not in str(caught.value)
 
