@@ -12,7 +12,7 @@ import msgspec
 
 from worker import addresses, plan, render, wire
 
-_OF_THE_RECORD = ("Address", "CreationDate", "EffectiveDate", "Id")
+_OF_THE_RECORD = ("Address", "CreationDate", "EffectiveDate", "Id", "RequestId")
 """What changes with an endpoint's record, and makes a difference only where a text names it."""
 
 _NAMES = "{{"  # what a text needs to name anything at all

@@ -311,6 +311,7 @@ def variables(endpoint: wire.EndpointResponse) -> dict[str, Any]:
         "EndpointStatus": endpoint.EndpointStatus,
         "Id": endpoint.Id,
         "OptOut": endpoint.OptOut,
+        "RequestId": endpoint.RequestId,
         "User.UserId": user.UserId if user else None,
     }
     for prefix, members in (

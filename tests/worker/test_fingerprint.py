@@ -60,6 +60,7 @@ NAMED = "You are on {{Attributes.Plan}}"
             {"endpoint": {"EffectiveDate": "2026-11-02T12:00:00.000Z"}, "body": NAMED},
         ),
         ({"endpoint": {}, "body": NAMED}, {"endpoint": {"Id": "e2"}, "body": NAMED}),
+        ({"endpoint": {}, "body": NAMED}, {"endpoint": {"RequestId": "r2"}, "body": NAMED}),
     ],
 )
 def test_the_same(one, other):
@@ -93,6 +94,10 @@ def test_the_same(one, other):
                 "endpoint": {"EffectiveDate": "2026-11-02T12:00:00.000Z"},
                 "body": "of {{EffectiveDate}}",
             },
+        ),
+        (
+            {"endpoint": {}, "own": {"BodyOverride": "{{RequestId}}"}},
+            {"endpoint": {"RequestId": "r2"}, "own": {"BodyOverride": "{{RequestId}}"}},
         ),
         (
             {"endpoint": {}, "own": {"BodyOverride": "{{Id}}"}},

@@ -217,6 +217,7 @@ def test_an_endpoint_lets_messages_name_what_it_knows():
         Metrics={"Age": 3.0},
         Demographic=wire.EndpointDemographic(Locale="de_DE"),
         Location=wire.EndpointLocation(City="Bonn"),
+        RequestId="r",
         User=wire.EndpointUser(UserId="u", UserAttributes={"First": ["Ann"]}),
     )
     assert plan.variables(known) == {
@@ -227,6 +228,7 @@ def test_an_endpoint_lets_messages_name_what_it_knows():
         "Id": "e",
         "Location.City": "Bonn",
         "Metrics.Age": 3.0,
+        "RequestId": "r",
         "User.UserAttributes.First": ["Ann"],
         "User.UserId": "u",
     }
