@@ -27,6 +27,16 @@ def test_tags_are_set_told_and_taken_away(api):
     }
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["aws:mobiletargeting:us-east-1:AIDACKCEVSQ6C2EXAMPLE", "aws-us-gov:mobiletargeting:eu-1:1"],
+)
+def test_an_arn_may_be_of_any_account(api, place):
+    """AWS's own examples write an account that is no number."""
+    told = api.boto3().list_tags_for_resource(ResourceArn=f"arn:{place}:apps/{api.application}")
+    assert told["TagsModel"] == {"tags": {}}
+
+
 @pytest.mark.parametrize("safe", ["", "/", ":/"])
 def test_an_arn_may_be_quoted_or_not(api, safe):
     path = f"/v1/tags/{quote(ARN.format(api.application), safe=safe)}"

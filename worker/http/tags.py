@@ -19,7 +19,7 @@ from worker.wire import bounds
 
 _ARN = "arn:aws:mobiletargeting:us-east-1:000000000000"
 _RESOURCE = re.compile(
-    r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[0-9]+:"
+    r"arn:aws[a-z-]*:mobiletargeting:[a-z0-9-]+:[A-Za-z0-9]+:"
     r"(?:apps/(?P<id>[^/]+)|templates/(?P<name>[^/]+)/(?P<type>[A-Z]+))"
 )
 _SOME = msgspec.Meta(min_length=1)
