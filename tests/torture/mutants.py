@@ -208,7 +208,7 @@ MUTANTS = (
         "a request is stored in two transactions",
         ("I14",),
         requests.save,
-        "            connection.execute(statement, new | given)\n",
+        "            connection.execute(statement, new | given | database.as_rows(recipients))\n",
         "            first = database.as_rows(recipients[:1])\n"
         "            connection.execute(statement, new | given | first)\n"
         "    with db.engine.begin() as connection:\n"

@@ -58,10 +58,7 @@ def _intake(name: str, peer: str, moment: Moment, words: str, rows: int, **more:
 _KEY = "FROM access_key"
 _TURN = "^EVALSHA .*sendpoint:limit:"
 _ROOM = r"^SELECT count\(\*\)"
-_BEGIN = "^BEGIN ISOLATION LEVEL READ COMMITTED"
-_TAKE_KEY = "^INSERT INTO idempotency"
-_STORE = "^WITH .*INSERT INTO message_request.*INSERT INTO message_result"
-_COMMIT = "^COMMIT of INSERT INTO idempotency"
+_STORE = "^WITH .*INSERT INTO idempotency.*INSERT INTO message_request.*INSERT INTO message_result"
 _SETTLED = "^SELECT message_result.request_id.*GROUP BY"
 _RESULTS = "^SELECT message_result.id, message_result.user_id"
 
@@ -72,16 +69,10 @@ INTAKE = (
     _intake("before it takes its turn", REDIS, ASKED, _TURN, 0),
     _intake("its turn taken, the answer lost", REDIS, ANSWERED, _TURN, 0),
     _intake("before what waits is counted", POSTGRESQL, ASKED, _ROOM, 0, fresh=True),
-    _intake("before BEGIN", POSTGRESQL, ASKED, _BEGIN, 0),
-    _intake("begun, the answer lost", POSTGRESQL, ANSWERED, _BEGIN, 0),
-    _intake("before it takes its idempotency key", POSTGRESQL, ASKED, _TAKE_KEY, 0),
-    _intake("its idempotency key taken, the answer lost", POSTGRESQL, ANSWERED, _TAKE_KEY, 0),
     _intake("before the request is stored", POSTGRESQL, ASKED, _STORE, 0),
     _intake("half of the request's statement read", POSTGRESQL, HALF_ASKED, _STORE, 0),
-    _intake("the request stored, the answer lost", POSTGRESQL, ANSWERED, _STORE, 0),
-    _intake("before COMMIT", POSTGRESQL, ASKED, _COMMIT, 0),
-    _intake("half of COMMIT read", POSTGRESQL, HALF_ASKED, _COMMIT, 0),
-    _intake("committed, the answer lost", POSTGRESQL, ANSWERED, _COMMIT, 3),
+    _intake("half of the answer to it read", POSTGRESQL, HALF_ANSWERED, _STORE, 3),
+    _intake("the request stored, the answer lost", POSTGRESQL, ANSWERED, _STORE, 3),
     _intake("before LPUSH", REDIS, ASKED, "^LPUSH sendpoint.email", 3),
     _intake("half of LPUSH read", REDIS, HALF_ASKED, "^LPUSH sendpoint.email", 3),
     _intake("rung on one of two queues", REDIS, ASKED, "^LPUSH sendpoint.sms", 3),

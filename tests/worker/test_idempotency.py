@@ -197,8 +197,8 @@ def test_a_connection_that_is_lost_at_the_commit(postgresql, committed):
 
 
 class Cut:
-    """Cuts the first connection on which a COMMIT is seen: after the server has answered it, or
-    before the server has heard of it."""
+    """Cuts the first connection on which a request is stored, in a statement that commits: after
+    the server has answered it, or before the server has heard of it."""
 
     def __init__(self, upstream, *, committed):
         self.upstream = upstream
@@ -208,7 +208,7 @@ class Cut:
     def to_server(self, client, server):
         with hanging_up(client, server):
             while data := client.recv(65536):
-                if b"COMMIT\0" in data and self.client is None:
+                if b"INSERT INTO message_request" in data and self.client is None:
                     self.client = client
                     if not self.committed:
                         return

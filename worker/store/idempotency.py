@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     Connection,
-    Executable,
     Float,
     Select,
     bindparam,
@@ -50,15 +49,19 @@ class Twin:
 
 def take_key(db: Database, connection: Connection, key: Key, request_id: UUID) -> Twin | None:
     """Take the key for a request, or say whose it is. A key whose window has ended is free."""
-    asked = {f"of_{name}": getattr(key, name) for name in Key.__slots__}
-    taken = connection.execute(db.statement(_take), asked | {"of_request": request_id})
-    if taken.first() is not None:
+    if connection.execute(db.statement(take), asked_for(key, request_id)).first() is not None:
         return None
     # The conflict has locked the row, so it is still there.
     return Twin(*connection.execute(_holder(key)).one())
 
 
-def _take(db: Database) -> Executable:
+def asked_for(key: Key, request_id: UUID) -> dict[str, Any]:
+    """The parameters of `take`."""
+    return {f"of_{name}": getattr(key, name) for name in Key.__slots__} | {"of_request": request_id}
+
+
+def take(db: Database) -> Any:
+    """Take a key for a request: says the request's id if it was free."""
     new = database.insert(db, idempotency).values(
         application_id=bindparam("of_application_id"),
         caller=bindparam("of_caller"),
@@ -67,7 +70,7 @@ def _take(db: Database) -> Executable:
         fingerprint=bindparam("of_fingerprint"),
         expires_at=db.after(bindparam("of_window", type_=Float())),
     )
-    return new.on_conflict_do_update(  # type: ignore[no-any-return]  # either dialect's
+    return new.on_conflict_do_update(
         index_elements=idempotency.primary_key.columns,
         set_={name: new.excluded[name] for name in ("request_id", "fingerprint", "expires_at")},
         where=column.expires_at <= db.after(0),
@@ -78,6 +81,12 @@ def find_twin(db: Database, key: Key) -> Twin | None:
     """The request that has the key now, if there is one."""
     with db.reading() as connection:
         found = connection.execute(_holder(key).where(column.expires_at > db.after(0))).first()
+    return None if found is None else Twin(*found)
+
+
+def holder(connection: Connection, key: Key) -> Twin | None:
+    """The request that has the key, or had it last."""
+    found = connection.execute(_holder(key)).first()
     return None if found is None else Twin(*found)
 
 

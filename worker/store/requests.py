@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     case,
+    exists,
     func,
     insert,
     literal,
@@ -26,10 +27,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from worker.store import codes, database, recent
+from worker.store import codes, database, idempotency, recent
 from worker.store.clock import Utc
 from worker.store.database import Database
-from worker.store.idempotency import Key, Twin, take_key
+from worker.store.idempotency import Key, Twin
 from worker.store.tables import State, message_request, message_result
 
 row = message_result.c
@@ -120,10 +121,15 @@ def save(
     then nothing is stored. When this returns, the request is accepted: it survives any crash.
     Raises `TooManyRequests` for a code that is more than its limit.
     """
-    # One statement stores it; whatever else is to be stored with it makes it a transaction.
-    alone = key is None and once is None and code is None
-    with db.alone() if alone else db.engine.begin() as connection:
-        twin = None if key is None else take_key(db, connection, key, request.request_id)
+    new = {f"new_{name}": getattr(request, name) for name in Request.__slots__}
+    given = {"ttl": ttl, "accepted_at": accepted_at}
+    if once is None and code is None and database.writes_within(db):
+        twin = _save_at_once(db, new | given | database.as_rows(recipients), key)
+        return recipients if twin is None else twin
+    with db.engine.begin() as connection:
+        twin = (
+            None if key is None else idempotency.take_key(db, connection, key, request.request_id)
+        )
         if twin is not None:
             return twin
         if once is not None:
@@ -135,10 +141,8 @@ def save(
                 request_id=request.request_id,
             )
             recipients = [_unless(reasons.get(one.id), one) for one in recipients]
-        new = {f"new_{name}": getattr(request, name) for name in Request.__slots__}
-        given = database.as_rows(recipients) | {"ttl": ttl, "accepted_at": accepted_at}
         for statement in db.statement(_insert):
-            connection.execute(statement, new | given)
+            connection.execute(statement, new | given | database.as_rows(recipients))
         if code is not None:
             codes.put_code(
                 db,
@@ -149,6 +153,21 @@ def save(
                 ttl=ttl,
             )
     return recipients
+
+
+def _save_at_once(db: Database, given: Mapping[str, Any], key: Key | None) -> Twin | None:
+    """In one statement, its idempotency key included; or who has that."""
+    with db.alone() as connection:
+        if key is None:
+            for statement in db.statement(_insert):
+                connection.execute(statement, given)
+            return None
+        given = {**given, **idempotency.asked_for(key, given["new_request_id"])}
+        while connection.execute(db.statement(_insert_with_key), given).first() is None:
+            # Unless it has ended since: then it is free.
+            if (twin := idempotency.holder(connection, key)) is not None:
+                return twin
+    return None
 
 
 def bodies(db: Database, request_ids: Sequence[UUID]) -> dict[UUID, str]:
@@ -225,6 +244,9 @@ _NEW: dict[str, TypeEngine[Any]] = {
     "body": Text(),
     "trace_id": Text(),
 }
+_NEW_PARAMETERS: Mapping[str, ColumnElement[Any]] = {
+    name: bindparam(f"new_{name}", type_=kind) for name, kind in _NEW.items()
+}
 _COLUMNS: dict[str, TypeEngine[Any]] = {
     "id": Uuid(),
     "position": SmallInteger(),
@@ -245,18 +267,30 @@ _COLUMNS: dict[str, TypeEngine[Any]] = {
 
 def _insert(db: Database) -> Sequence[Executable]:
     """A request and all of its recipients: one statement on PostgreSQL, two on SQLite."""
-    new = {name: bindparam(f"new_{name}", type_=kind) for name, kind in _NEW.items()}
-    request = insert(message_request).from_select(
-        [*new, "created_at"], select(*new.values(), db.after(0))
-    )
-    results = _insert_results(db, new)
+    request, results = _insert_request(db), _insert_results(db)
     if database.writes_within(db):
         return [results.add_cte(request.cte("request"))]
     return [request, results]
 
 
-def _insert_results(db: Database, new: Mapping[str, ColumnElement[Any]]) -> Any:
-    now = db.after(0)
+def _insert_with_key(db: Database) -> Executable:
+    """The same if nobody has its idempotency key; else it finds and stores nothing."""
+    taken = idempotency.take(db).cte("taken")
+    free = exists().where(taken.c.request_id == _NEW_PARAMETERS["request_id"])
+    return select(taken.c.request_id).add_cte(
+        _insert_request(db, free).cte("request"), _insert_results(db, free).cte("results")
+    )
+
+
+def _insert_request(db: Database, condition: ColumnElement[bool] | None = None) -> Any:
+    new = _NEW_PARAMETERS
+    return insert(message_request).from_select(
+        [*new, "created_at"], _selected([*new.values(), db.after(0)], condition)
+    )
+
+
+def _insert_results(db: Database, condition: ColumnElement[bool] | None = None) -> Any:
+    now, new = db.after(0), _NEW_PARAMETERS
     given = database.given(db, **_COLUMNS, ring_in=Float()).c
     values: dict[str, Any] = {name: given[name] for name in _COLUMNS} | {
         "request_id": new["request_id"],
@@ -270,7 +304,11 @@ def _insert_results(db: Database, new: Mapping[str, ColumnElement[Any]]) -> Any:
         "created_at": func.coalesce(bindparam("accepted_at", type_=Utc()), now),
         "updated_at": now,
     }
-    return insert(message_result).from_select([*values], select(*values.values()))
+    return insert(message_result).from_select([*values], _selected([*values.values()], condition))
+
+
+def _selected(values: Sequence[Any], condition: ColumnElement[bool] | None) -> Any:
+    return select(*values) if condition is None else select(*values).where(condition)
 
 
 def _unless(reason: str | None, one: Recipient) -> Recipient:
