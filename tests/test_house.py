@@ -1,7 +1,9 @@
 """The house holds together: deployment and code name the same things, every adapter is tested and
 documented."""
 
+import pkgutil
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import click
 import pytest
 import yaml
 
+import worker
 from worker import channels, cli, plan, settings, tasks
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +73,17 @@ def test_celery_runs_as_the_protocol_needs():
 def test_a_lease_outlives_a_send():
     for lease in (1.0, 60.0):
         assert settings.Settings(lease=lease).send_timeout <= 0.6 * lease
+
+
+def test_every_module_has_its_floor_and_the_architecture_shows_it():
+    layers, *_ = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    modules = {one.name for one in pkgutil.iter_modules(worker.__path__)}
+    assert set(re.findall(r"worker\.(\w+)", " ".join(layers["layers"]))) == modules
+    floors = (ROOT / "docs" / "architecture.md").read_text().partition("## The floors")[2]
+    shown = set(re.findall(r"\w+", floors))
+    assert modules <= shown, modules - shown
 
 
 @pytest.mark.parametrize("name", sorted(channels.adapters()))

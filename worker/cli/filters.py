@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
-from adapters.contract import ChannelType, Fault
-from worker import store
-from worker.cli import session
+from adapters.contract import Fault
+from worker import plan, store
+from worker.cli import session, show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FAILED = ("PERMANENT_FAILURE", "TIMEOUT", "UNKNOWN_FAILURE")
-
+_CHANNELS = [*map(str, plan.QUEUE_OF)]
+_STATUSES = sorted(map(str, show.FAILED))
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"([0-9]{1,6})([smhdw])")
 
@@ -58,10 +58,10 @@ _OPTIONS = (
     click.option(
         "--channel",
         "channel_type",
-        type=click.Choice([*map(str, ChannelType)], case_sensitive=False),
+        type=click.Choice(_CHANNELS, case_sensitive=False),
     ),
     click.option("--provider", metavar="NAME"),
-    click.option("--status", type=click.Choice(FAILED, case_sensitive=False)),
+    click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False)),
     click.option("--code", type=int, metavar="STATUSCODE"),
     click.option(
         "--fault",
