@@ -59,6 +59,46 @@ def test_boto3_with_its_key(api, issue):
     assert api.stored() == (2, 2)
 
 
+def test_boto3_that_takes_it_for_its_proxy(api, issue):
+    """Then it sends the whole URL, and signs the path as always. RFC 9112 has a server take it."""
+    key = issue()
+    client = boto3.client(
+        "pinpoint",
+        endpoint_url="http://pinpoint.example",
+        region_name="eu-central-1",
+        aws_access_key_id=key.id,
+        aws_secret_access_key=key.secret,
+        config=Config(retries={"total_max_attempts": 1}, proxies={"http": api.url}),
+    )
+    assert send(api, client)["MessageResponse"]["ApplicationId"] == api.application
+    client.update_endpoint(
+        ApplicationId=api.application,
+        EndpointId="a b/c",
+        EndpointRequest={"Address": SMS, "ChannelType": "SMS"},
+    )
+    found = client.get_endpoint(ApplicationId=api.application, EndpointId="a b/c")
+    assert found["EndpointResponse"]["Id"] == "a b/c"
+    assert len(client.get_apps(PageSize="1")["ApplicationsResponse"]["Item"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://sendpoint/v1/apps", 200),
+        ("HTTPS://sendpoint:8321/v1/apps?page-size=1", 200),
+        ("http://sendpoint", 200),
+        ("http://sendpoint//v1/apps", 404),
+        ("http:///v1/apps", 404),
+        ("ftp://sendpoint/v1/apps", 404),
+        ("/http://sendpoint/v1/apps", 404),
+    ],
+)
+def test_a_target_that_is_a_whole_url(api, issue, target, status):
+    with api.line() as line:
+        line.sendall(head(f"GET {target} HTTP/1.1", f"Authorization: Bearer {issue().token}"))
+        assert read_head(line).startswith(f"HTTP/1.1 {status} ")
+
+
 def test_boto3_with_a_key_that_is_not_its_own(api, issue):
     key = issue()
     assert refused(api, api.boto3()) == ("UnrecognizedClientException", UNKNOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import re
 import traceback
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from uuid import uuid4
@@ -29,6 +30,7 @@ _EVERY_ANSWER = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-amzn-RequestId,x-amzn-ErrorType,Retry-After"),
 ]
+_ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
 _FORBIDDEN = "Requests from this address are not accepted; SENDPOINT_ALLOW_FROM says which are"
 _UNAVAILABLE = "The database did not answer; try again"
 _BROKEN = "The request could not be processed because of an internal error"
@@ -50,6 +52,7 @@ def guard(app: ASGIApp, edge: Edge, networks: Networks) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
+        scope = {**scope, "raw_path": _origin_form(scope["raw_path"])}
         request_id = str(uuid4())
         headers = every_answers(request_id)
 
@@ -125,6 +128,12 @@ def _is_open(method: str, path: str) -> bool:
     """Whether nobody needs a key: preflights and load balancers have none, the OpenAPI document is
     the same everywhere, and receipts are signed by the provider."""
     return method == "OPTIONS" or path in OPEN
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path of a target that is a whole URL: so ask clients that take this for a proxy."""
+    found = _ABSOLUTE.match(target)
+    return target if found is None else target[found.end() :] or b"/"
 
 
 def _path(scope: Scope) -> str:
