@@ -461,7 +461,7 @@ class Connection(asyncio.Protocol):
             return
         self._drop(exchange)
         self._reset(exchange.stream)
-        deaf = self._full or self._heard < exchange.begun
+        deaf = self._full or self._heard <= exchange.begun
         if deaf and self._loop.time() - exchange.begun >= self._limits.deaf:
             self.draining = True  # it may be half open: the next try another
         self._freed()

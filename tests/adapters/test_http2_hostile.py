@@ -9,6 +9,7 @@ import struct
 
 import hpack
 import pytest
+import uvloop
 
 from adapters import http2, http2_pool
 from adapters import http2_frames as frames
@@ -111,8 +112,8 @@ def authority(tmp_path_factory):
     return apns_tls.Authority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture
-def play(authority):
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def play(authority, request):
     def played(scene, *, limits=None, connections=1, **settings):
         async def go():
             server = Server(**settings)
@@ -148,7 +149,8 @@ def play(authority):
                 for peer in server.peers:
                     peer.writer.transport.abort()
 
-        return asyncio.run(go())
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(go())
 
     return played
 
@@ -217,6 +219,7 @@ def test_who_waits_for_the_connections_window_may_leave_and_the_others_have_it(p
 
         await peer.until(lambda: came() == frames.WINDOW)
         sends.pop(3).cancel()
+        await peer.until(lambda: peer.of(frames.RST_STREAM))
         peer.credit(0, 200_000)
         await peer.until(lambda: len(peer.ended) == 5)
         peer.answer(*peer.ended)
@@ -426,6 +429,7 @@ def test_what_breaks_the_rules_ends_the_connection(play, octets):
         await peer.until(lambda: len(peer.bodies.get(1, b"")) == frames.WINDOW)
         peer.write(octets)
         again = await server.peer(1)  # as it can not have been processed
+        await again.until(lambda: again.bodies)
         again.credit(1, 100_000)
         again.credit(0, 100_000)
         await again.until(lambda: again.ended)
