@@ -89,6 +89,8 @@ class Connections:
         """One request until `deadline`, in the loop's time, and the first `limit` bytes of the
         answer's body; what is wrong with a body does not undo the answer. Of the request's headers
         only Host and Content-Length are added. Raises `NoAnswer`."""
+        if deadline <= asyncio.get_running_loop().time():
+            raise NoAnswer(TimeoutError.__name__, left=False)
         left = False
         answer = None
         content = b""

@@ -39,7 +39,8 @@ class SignedPost:
     neither a name nor a way to write an address gets around it.
 
     Redirects are not followed, cookies not kept, proxies of the environment not used.
-    `hidden` is what an answer must not be shown with: a receiver may well repeat what it was sent.
+    `hidden` is what an answer must not be shown with, the longest first: a receiver may well repeat
+    what it was sent, and the path of its URL is often all the secret there is.
     ValueError names the setting that is wrong and never shows a secret.
     """
 
@@ -59,9 +60,7 @@ class SignedPost:
         named = {name.lower() for name in own}
         usual = {name: text for name, text in http.HEADERS.items() if name.lower() not in named}
         self._headers = {**usual, **own, "Content-Type": "application/json"}
-        self.hidden = tuple(
-            filter(None, (*(secret or "").split(), *own.values(), self._url.query_string))
-        )
+        self.hidden = _hidden(self._url, [*(secret or "").split(), *own.values()])
         self._connections = http.Connections(
             connections=connections,
             socket_factory=self._guarded_socket,
@@ -109,6 +108,16 @@ def _signature(keys: Sequence[bytes], message_id: str, timestamp: str, body: byt
     signed = f"{message_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, signed, hashlib.sha256) for key in keys)
     return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
+
+
+def _hidden(url: yarl.URL, secrets: Sequence[str]) -> tuple[str, ...]:
+    whole = (
+        *(url.path, url.raw_path, url.query_string, url.raw_query_string),
+        *(*url.query.values(), *secrets),
+    )
+    words = (*url.parts, *(word for secret in secrets for word in secret.split()))
+    telling = {each for each in whole if len(each) > 3} | {word for word in words if len(word) > 7}
+    return tuple(sorted(telling, key=len, reverse=True))
 
 
 def _checked_url(url: str, allowed: Sequence[addresses.Network]) -> yarl.URL:

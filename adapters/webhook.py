@@ -108,9 +108,8 @@ class Webhook:
         await self._posts.aclose()
 
     def _shown(self, text: str, address: str) -> str:
-        for hidden in (*self._posts.hidden, address):
-            if hidden:
-                text = text.replace(hidden, "***")
+        for hidden in filter(None, (*self._posts.hidden, address)):
+            text = text.replace(hidden, "***")
         text = _ADDRESS.sub("***", text[: 2 * _EXCERPT])
         return "".join(char if char.isprintable() else " " for char in text)[:_EXCERPT].strip()
 

@@ -67,6 +67,15 @@ def play(scene, *answers, connections=10):
     return asyncio.run(go())
 
 
+def test_what_begins_after_its_deadline_does_not_leave():
+    async def scene(send, server, client):
+        await send()  # there is a connection
+        late = await send(seconds=0.0)
+        return late.kind, late.left, len(server.requests)
+
+    assert play(scene, [OK], [OK]) == ("TimeoutError", False, 1)
+
+
 def test_a_request_is_what_it_says():
     async def scene(send, server, client):
         reply = await send()

@@ -366,6 +366,36 @@ def test_an_answer_that_repeats_the_request_shows_no_secret_and_no_address():
 
     text = run(scene, secret=SECRET, headers={"Authorization": "Bearer pa55"})
     assert text.endswith("*** *** bad")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The requested URL /services/T0/B%20x/0123456789abcdef was not found",
+        "POST /services/T0/B x/0123456789abcdef is not allowed",
+        "no hook 0123456789abcdef",
+        "/services/T0/B%20x/0123456789abcdef?key=a%20pa55&v=1",
+        "key=a pa55&v=1",
+        '{"key":"a pa55"}',
+        "pa55word is no token",
+    ],
+)
+def test_an_answer_that_repeats_a_secret_of_the_url_does_not_show_it(said):
+    async def scene(_, receiver):
+        receiver.says(404, said)
+        adapter = Webhook(
+            url=f"http://127.0.0.1:{receiver.port}/services/T0/B%20x/0123456789abcdef?key=a%20pa55&v=1",
+            headers={"Authorization": "Bearer pa55word"},
+            allow_private=["127.0.0.0/8"],
+        )
+        try:
+            return (await adapter.send(delivery())).status_message
+        finally:
+            await adapter.aclose()
+
+    text = run(scene)
+    assert "***" in text
+    assert not [part for part in ("pa55", "0123456789abcdef", "T0") if part in text]
     assert "pa55" not in text
     assert KEY.decode() not in text
 
