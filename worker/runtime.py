@@ -184,13 +184,16 @@ class Runtime:
         return None if kept is None else kept[1]
 
     async def stream(self, application_id: str) -> store.EventStream | None:
-        """The application's event stream. A change is seen within seconds."""
+        """The application's event stream. A change is seen within seconds; while the database is
+        away, it is what it was. `store.Unavailable` if it could never be read."""
         read = self._stream_of.get(application_id)
         if read is None or time.monotonic() - read[0] > _FRESH:
             try:
                 found = await self._streams.put(application_id)
             except store.Unavailable:
-                return read[1] if read else None
+                if read is None:
+                    raise
+                return read[1]
             read = self._stream_of[application_id] = time.monotonic(), found
         return read[1]
 

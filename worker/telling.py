@@ -6,6 +6,7 @@ this costs a message more than a look.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ async def of_attempt(
     provider's."""
     if runtime.sink is None:
         return ()
-    stream = await runtime.stream(claimed.application_id)
+    stream = await _stream(runtime, claimed)
     if stream is None:
         return ()
     try:
@@ -44,6 +45,21 @@ async def of_attempt(
     except Exception:  # noqa: BLE001 - what is told must not keep a result from being recorded
         _log.exception("Message %s: nothing is told of it", claimed.id)
         return ()
+
+
+async def _stream(runtime: Runtime, claimed: store.Claimed) -> store.EventStream | None:
+    """The application's event stream. If nothing is known of it and the database is away, it is
+    waited for, as long as the message is held: nothing could be recorded meanwhile."""
+    pause = 0.1
+    while True:
+        try:
+            return await runtime.stream(claimed.application_id)
+        except store.Unavailable:
+            if time.monotonic() + pause > claimed.held_until:
+                _log.error("Message %s: nothing is told of it", claimed.id)
+                return None
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)
 
 
 async def _read(runtime: Runtime, claimed: store.Claimed) -> wire.MessageRequest:

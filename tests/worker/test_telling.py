@@ -76,6 +76,22 @@ def test_it_is_told_with_its_request_although_that_is_kept_no_longer(make, monke
     assert json.loads(record["attributes"]["customer_context"]) == {"order": "7"}
 
 
+def test_it_is_told_although_the_database_was_away_before_the_stream_was_known(make):
+    backend = make()
+    backend.accept(SMS, channel="SMS")
+    read = backend.runtime._streams.put
+    away = iter([True, True, False])
+
+    async def put(application_id):
+        if next(away):
+            raise store.Unavailable("SELECT", None, OSError())
+        return await read(application_id)
+
+    backend.runtime._streams.put = put
+    backend.work()
+    assert types(backend) == ["_SMS.BUFFERED"]
+
+
 def test_only_what_settles_a_message_is_told(make):
     backend = make()
     backend.adapter.says(EMAIL, temporary(451, "greylisted"), successful(message_id="<m>"))
@@ -127,7 +143,7 @@ def test_without_a_sink_a_delivery_costs_not_one_statement_more(make):
 
 
 def test_an_event_is_written_with_the_result_or_not_at_all(make):
-    backend = make()
+    backend = make(lease=2)  # for as long as it holds, the record is tried again
     request_id = backend.accept(SMS, channel="SMS")
 
     def rename(old, new):
