@@ -132,6 +132,10 @@ def test_what_was_accepted_later_is_not_even_looked_at(backend):
     assert [one is not None for one in looked_at] == [False, True]
 
 
+def test_nothing_is_older_than_the_time_that_ids_count_from(backend):
+    assert store.prune(backend.runtime.db, datetime(1926, 1, 1, tzinfo=UTC)) == store.Pruned()
+
+
 def test_a_dry_run_counts_and_deletes_nothing(backend):
     for number in range(3):
         backend.accept(f"a{number}", f"b{number}")

@@ -207,4 +207,4 @@ def _delete(db: Database, connection: Connection, ids: Collection[UUID]) -> int:
 
 def _first_id(when: datetime) -> UUID:
     """The least id (UUID, version 7) that a request of then or later has."""
-    return UUID(int=int(when.timestamp() * 1000) << 80)
+    return UUID(int=max(0, int(when.timestamp() * 1000)) << 80)
