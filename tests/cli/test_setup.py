@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import APP
 from worker import settings, store, vault
 
+MIGRATIONS = Path(__file__).parents[2] / "migrations" / "versions"
+
 
 def test_version(sendpoint):
     assert sendpoint("--version").output == "sendpoint 0.1.0\n"
@@ -60,10 +62,26 @@ def test_without_a_database_a_command_says_what_to_do_and_creates_none(sendpoint
 
 
 def test_an_old_schema_is_told(prepared):
-    assert prepared("db", "downgrade", "base").output == "The schema is at base\n"
+    assert prepared("db", "downgrade", "base", "--yes").output == "The schema is at base\n"
     told = prepared("db", "status")
     assert told.exit_code == 1
     assert "run `sendpoint db upgrade`" in told.output
+
+
+def test_a_schema_goes_back_only_when_that_is_said_twice(prepared):
+    told = prepared("db", "downgrade", "0001").output.splitlines()
+    assert told[0].split() == ["REVISION", "OF"]
+    assert [line.split()[0] for line in told[1:-1]] == sorted(
+        (one.stem[:4] for one in MIGRATIONS.glob("0*.py") if one.stem[:4] > "0001"), reverse=True
+    )
+    assert told[-1].endswith("say --yes to do it")
+    assert prepared("db", "status").exit_code == 0, "nothing was done"
+
+
+def test_a_revision_that_is_not_is_told_those_there_are(prepared):
+    told = prepared("db", "downgrade", "nonsense", "--yes")
+    assert told.exit_code == 1
+    assert told.output.startswith("Error: There is no revision nonsense: base, 0001, 0002")
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,21 @@ def upgrade() -> None:
 
 @db.command()
 @click.argument("revision")
-def downgrade(revision: str) -> None:
-    """Take the schema back to REVISION; `base` removes all tables and what is in them."""
+@click.option("--yes", is_flag=True, help="Do it; without it only what would be lost is told.")
+def downgrade(revision: str, yes: bool) -> None:
+    """Take the schema back to REVISION; `base` removes all tables.
+
+    What is in the tables and columns of later revisions is lost. Stop every process first.
+    """
     with session.unchecked() as held:
-        store.downgrade(held.db, revision)
-    show.say(f"The schema is at {revision}")
+        undone = store.undone_by(held.db, revision)
+        if yes:
+            store.downgrade(held.db, revision)
+    if yes or not undone:
+        show.say(f"The schema is at {revision}")
+        return
+    show.table(("REVISION", "OF"), undone.items())
+    show.say("These would be undone, and what is in them lost: say --yes to do it", "yellow")
 
 
 @db.command()

@@ -127,7 +127,7 @@ from worker.store.requests import (
     results,
     save,
 )
-from worker.store.schema import downgrade, is_current, upgrade
+from worker.store.schema import downgrade, is_current, undone_by, upgrade
 from worker.store.settling import Settled, Tell, expire, rescue
 from worker.store.standing import Standing
 from worker.store.tables import State, metadata
@@ -275,6 +275,7 @@ __all__ = [
     "set_limit",
     "take_turn",
     "template_page",
+    "undone_by",
     "unring",
     "untold",
     "update_endpoints",

@@ -25,16 +25,35 @@ def downgrade(db: Database, revision: str) -> None:
     _run(db, alembic.command.downgrade, revision)
 
 
+def undone_by(db: Database, revision: str) -> dict[str, str]:
+    """The revisions that a downgrade to `revision` would undo, the newest first, and what each is.
+    `ValueError` names those there are."""
+    scripts = {one.revision: one.doc for one in _scripts().walk_revisions()}
+    if revision not in {"base", *scripts}:
+        raise ValueError(f"There is no revision {revision}: base, {', '.join(sorted(scripts))}")
+    oldest_first = ["base", *reversed(scripts)]
+    have = max((oldest_first.index(one) for one in _have(db)), default=0)
+    undone = oldest_first[oldest_first.index(revision) + 1 : have + 1]
+    return {one: scripts[one] for one in reversed(undone)}
+
+
 def is_current(db: Database) -> bool:
     """Whether every migration of this version of Sendpoint has been applied."""
+    return set(_have(db)) == _heads()
+
+
+def _have(db: Database) -> tuple[str, ...]:
     with db.reading() as connection:
-        have = alembic.migration.MigrationContext.configure(connection).get_current_heads()
-    return set(have) == _heads()
+        return alembic.migration.MigrationContext.configure(connection).get_current_heads()
+
+
+def _scripts() -> alembic.script.ScriptDirectory:
+    return alembic.script.ScriptDirectory(str(MIGRATIONS))
 
 
 @functools.cache
 def _heads() -> set[str]:
-    return set(alembic.script.ScriptDirectory(str(MIGRATIONS)).get_heads())
+    return set(_scripts().get_heads())
 
 
 def _run(db: Database, command: object, revision: str) -> None:
