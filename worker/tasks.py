@@ -15,11 +15,13 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning
 from kombu import Queue
 
 from worker import (
@@ -140,8 +142,8 @@ def celery_app(settings: Settings) -> Celery:
         broker_use_ssl=rings.tls(settings.broker_url),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A Redis that takes no writes for a while (it is no master any more, or cannot save) says
-        # so in answer to a pop: that must not end the worker.
+        # A Redis that takes no writes for a while (it is no master any more, is full, or cannot
+        # save) says so in its answers: that must not end the worker.
         broker_channel_error_retry=True,
         task_queues=[Queue(name, routing_key=name) for name in plan.QUEUES],
         task_default_queue=plan.QUEUES[0],
@@ -198,6 +200,8 @@ def run(settings: Settings, *, queues: Sequence[str] = plan.QUEUES) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 10, 10)
+        # At each loss of a connection Celery explains a setting that is set here.
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)
         _log.info("ready, taking from %s", ", ".join(queues))
 
     def on_setup(instance: Any, **_: object) -> None:

@@ -284,25 +284,34 @@ def test_a_second_without_redis_while_all_slots_are_busy_leaves_no_worker_deaf(
 
 
 def test_a_redis_that_takes_no_writes_for_a_while_ends_no_worker(deploy, mailbox, redis_server):
-    """It is so when another becomes master while it lives, and when it cannot save: whoever pops
-    is answered with an error, on a connection that is well."""
+    """It is so when another becomes master while it lives, and when it is full or cannot save:
+    whoever asks is answered with an error, on a connection that is well."""
     deployment = deploy(ring_again_after=1)
     worker = deployment.start_worker()
     worker.said("ready, taking from")
     requests = deployment.accept(20)
     deployment.wait(requests)
     with redis.Redis.from_url(redis_server.url) as client:
-        client.replicaof("127.0.0.1", 1)
-        requests += deployment.accept(20, start=100)
-        deployment.wait(requests)
-        client.replicaof("NO", "ONE")
-        requests += deployment.accept(20, start=200)
-        deployment.wait(requests)
-        flow.until(lambda: any(one["cmd"] == "brpop" for one in client.client_list()))
+        for number, (refuse, accept) in enumerate(
+            [
+                (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+                (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+            ]
+        ):
+            client.execute_command(*refuse)
+            try:
+                requests += deployment.accept(20, start=1000 * number + 100)
+                deployment.wait(requests)
+            finally:
+                client.execute_command(*accept)
+            requests += deployment.accept(20, start=1000 * number + 200)
+            deployment.wait(requests)
+            flow.until(lambda: any(one["cmd"] == "brpop" for one in client.client_list()))
     assert set(mailbox.by_recipient.values()) == {1}
     log = worker.log.read_text()
     assert "starting anew" not in log
     assert "Frequent restarts" not in log
+    assert "DeprecationWarning" not in log
     assert worker.stop() == 0
 
 
