@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import collections
 import functools
+import socket
 import ssl
 from collections.abc import Callable
+
+import aiohappyeyeballs
 
 from adapters.http2 import Answer, Connection, Limits, NotProcessed, Request
 
 _REST = 1.0  # seconds between attempts to open one more connection than there is
+_NEXT_ADDRESS = 0.25  # seconds until a host's next address is tried beside the last (RFC 8305)
 
 
 class NotReached(Exception):
@@ -148,7 +152,8 @@ class Pool:
         """One more connection. If it fails and there is no other, so do all who wait for it."""
         try:
             self._connections.append(await self._connect())
-        except (OSError, ValueError) as error:  # a name may be none that can be looked up
+        # A name may be none that can be looked up; RuntimeError is uvloop's.
+        except (OSError, ValueError, RuntimeError) as error:
             self._rest_until = self._loop.time() + _REST
             if not self._connections:
                 self._fail_waiters(error)
@@ -164,9 +169,9 @@ class Pool:
             async with asyncio.timeout(self._limits.connect):
                 await self._loop.create_connection(
                     lambda: connection,
-                    self._host,
-                    self._port,
+                    sock=await self._socket(),
                     ssl=self._tls,
+                    server_hostname=self._host,
                     ssl_shutdown_timeout=self._limits.parting,
                 )
                 await connection.ready
@@ -178,3 +183,8 @@ class Pool:
             trouble = connection.trouble
             raise trouble if isinstance(trouble, OSError) else ConnectionResetError
         return connection
+
+    async def _socket(self) -> socket.socket:
+        """One that is connected, to whichever of the host's addresses answers first."""
+        found = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        return await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS)

@@ -18,10 +18,11 @@ class Front:
     """`streams` is how many at a time are let open. `connections` are those that came, `requests`
     the header fields of those that were read."""
 
-    def __init__(self, authority, upstream, *, streams=100):
+    def __init__(self, authority, upstream, *, streams=100, name="127.0.0.1"):
         self.context = authority.server_context(ask_for_certificate=False)
         self.upstream = upstream
         self.streams = streams
+        self.name = name
         self.connections = []
         self.requests = []
         self.url = ""
@@ -32,7 +33,7 @@ class Front:
         self.server = await loop.create_server(
             lambda: _Connection(self), "127.0.0.1", 0, ssl=self.context
         )
-        self.url = f"https://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+        self.url = f"https://{self.name}:{self.server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 
 import aiohttp
@@ -151,3 +153,27 @@ async def _tls_before(authority, url):
         await asyncio.gather(pipe(reader, onward), pipe(behind, writer))
 
     return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+
+
+def test_an_address_that_says_nothing_costs_no_more_than_a_moment(authority, monkeypatch):
+    """As IPv6's does where that is half there."""
+
+    async def scene(adapter, double, front):
+        loop = asyncio.get_running_loop()
+        (there,) = await loop.getaddrinfo(
+            "127.0.0.1", front.server.sockets[0].getsockname()[1], type=socket.SOCK_STREAM
+        )
+        with contextlib.ExitStack() as stack:
+            deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(3):  # who comes after them is not answered
+                caller = stack.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(deaf.getsockname())
+
+            async def both(*_, **__):
+                return [(*there[:4], deaf.getsockname()), there]
+
+            monkeypatch.setattr(loop, "getaddrinfo", both)
+            return (await adapter.send(delivery(timeout=10.0))).status
+
+    assert play(authority, scene, name="localhost") is DeliveryStatus.SUCCESSFUL
