@@ -7,9 +7,10 @@ from __future__ import annotations
 import base64
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import phonenumbers
 import yarl
@@ -195,6 +196,14 @@ def accepted(sid: object) -> Outcome:
     if not isinstance(sid, str) or not _SID.fullmatch(sid):
         return indeterminate("Twilio's answer has no sid", code=502)
     return successful(message_id=sid, text=f"MessageId: {sid}")
+
+
+def made_since(page: Iterable[Any], moment: datetime) -> Iterator[Any]:
+    """Those of a list that the API made then or later, and nobody else."""
+    for listed in page:
+        made = listed.date_created
+        if listed.direction == "outbound-api" and made is not None and made >= moment:
+            yield listed
 
 
 def _shown(text: str, hidden: Iterable[str]) -> str:

@@ -127,14 +127,8 @@ class TwilioSms:
             with twilio_http.deadline(delivery.timeout):
                 # Not by DateSent: a message that waits at Twilio has none yet.
                 page = await self._client.messages.page_async(to=number, page_size=_NEWEST)
-            sids = [
-                listed.sid
-                for listed in page
-                if listed.direction == "outbound-api"
-                and listed.body == message.body
-                and listed.date_created is not None
-                and listed.date_created >= since
-            ]
+            made = twilio_account.made_since(page, since)
+            sids = [listed.sid for listed in made if listed.body == message.body]
         except twilio_account.UNREADABLE:
             return None
         return twilio_account.accepted(sids[0]) if len(sids) == 1 else None

@@ -124,13 +124,7 @@ class TwilioVoice:
                 page = await self._client.calls.page_async(
                     to=request["To"], from_=request["From"], page_size=_NEWEST
                 )
-            sids = [
-                listed.sid
-                for listed in page
-                if listed.direction == "outbound-api"
-                and listed.date_created is not None
-                and listed.date_created >= since
-            ]
+            sids = [listed.sid for listed in twilio_account.made_since(page, since)]
         except twilio_account.UNREADABLE:
             return None
         return twilio_account.accepted(sids[0]) if len(sids) == 1 else None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import email.utils
-import itertools
 import time
 
 import pytest
@@ -16,7 +14,7 @@ from adapters.doubles.stage import Answer as Said
 from adapters.gsm import parts
 from adapters.messages import Sms, Voice
 from adapters.twilio_sms import BY_CODE, TwilioSms
-from tests.contracts.adapter import AdapterContract, Answer
+from tests.adapters.twilio_scenes import FROM, TO, Scenes, TwilioContract
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
 THROTTLED = DeliveryStatus.THROTTLED
@@ -25,8 +23,6 @@ PERMANENT = DeliveryStatus.PERMANENT_FAILURE
 UNKNOWN = DeliveryStatus.UNKNOWN_FAILURE
 OPT_OUT = DeliveryStatus.OPT_OUT
 
-TO = "+14255550199"
-FROM = "+14255550100"
 SERVICE = "MG" + 32 * "0"
 NO_SENDER = "The provided number does not exist or does not belong to the account"
 
@@ -52,38 +48,8 @@ def delivery(message=None, *, to=TO, delivery_id="0f8d", timeout=20.0, age=0.0):
     )
 
 
-def play(scene, **settings):
-    async def go():
-        async with twilio.TwilioDouble() as double:
-            adapter = sms(double.url, **settings)
-            try:
-                return await scene(adapter, double)
-            finally:
-                await adapter.aclose()
-
-    return asyncio.run(go())
-
-
-def sent(message=None, *, to=TO, **settings):
-    """The fields of the request that a message makes."""
-
-    async def scene(adapter, double):
-        outcome = await adapter.send(delivery(message, to=to))
-        assert outcome.status is SUCCESSFUL, outcome
-        ((_, _, fields),) = double.requests
-        return fields
-
-    return play(scene, **settings)
-
-
-def outcome_of(said, message=None, **settings):
-    async def scene(adapter, double):
-        double.script.standing = said
-        return await adapter.send(delivery(message)), len(double.requests)
-
-    outcome, requests = play(scene, **settings)
-    assert requests == 1
-    return outcome
+SCENES = Scenes(sms, delivery)
+play, sent, outcome_of = SCENES.play, SCENES.sent, SCENES.outcome_of
 
 
 def test_what_is_accepted_has_pinpoints_words_and_twilios_sid():
@@ -532,58 +498,8 @@ def test_a_wrong_setting_is_named_at_once(settings, named):
     assert "pa55" not in str(error.value)
 
 
-class TwilioPeer:
-    SAID = {
-        Answer.ACCEPTS: Said(),
-        Answer.RATE_LIMITS: twilio.refusal(
-            20429, f"Too many from {twilio.AUTH_TOKEN}", status=429, headers={"Retry-After": "3600"}
-        ),
-        Answer.FAILS: twilio.refusal(20500, "Internal server error", status=500),
-        Answer.HANGS_UP: Said(raw=b""),
-        Answer.REFUSES_RECIPIENT: twilio.refusal(21614, "not a mobile number"),
-        Answer.GONE: twilio.refusal(21610, "unsubscribed recipient"),
-        Answer.UNKNOWN_CODE: twilio.refusal(29999, "news"),
-        Answer.GARBAGE: Said(raw=b"\x00\x01 what?\r\n\r\n"),
-    }
-
-    def __init__(self, double, adapter, delivery):
-        self.double, self.adapter, self._delivery = double, adapter, delivery
-        self.reached, self.go_on = double.reached, asyncio.Event()
-        self._numbers = itertools.count(14255550100)
-
-    def delivery(self, *, timeout=20.0):
-        return self._delivery(to=f"+{next(self._numbers)}", timeout=timeout)
-
-    def will(self, answer):
-        self.reached.clear()
-        self.go_on.clear()
-        waits = answer in {Answer.STAYS_SILENT, Answer.WAITS}
-        self.double.script.standing = Said(after=self.go_on) if waits else self.SAID[answer]
-
-    async def stop_listening(self):
-        await self.double.stop()
-
-
-class TwilioContract(AdapterContract):
-    secrets = (twilio.AUTH_TOKEN,)
-    retry_after = 3600.0
-
-    def test_a_failing_provider_is_temporary(self):
-        """Not here: Twilio may have sent what it failed at, and can not recognise a repetition."""
-        outcome = self.answer_to(Answer.FAILS)
-        assert outcome.status is DeliveryStatus.UNKNOWN_FAILURE
-        assert (outcome.fault, outcome.indeterminate) == (Fault.PROVIDER, True)
-
-
 class TestTwilioSms(TwilioContract):
     gone = OPT_OUT
 
-    @contextlib.asynccontextmanager
-    async def peer(self):
-        async with twilio.TwilioDouble() as double:
-            peer = TwilioPeer(double, sms(double.url), delivery)
-            try:
-                yield peer
-            finally:
-                peer.go_on.set()
-                await peer.adapter.aclose()
+    def peer(self):
+        return SCENES.peer(gone=twilio.refusal(21610, "unsubscribed recipient"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import email.utils
 import time
 import xml.etree.ElementTree as ET
@@ -16,15 +14,12 @@ from adapters.doubles import twilio
 from adapters.doubles.stage import Answer as Said
 from adapters.messages import Sms, Voice
 from adapters.twilio_voice import BY_CODE, TwilioVoice
-from tests.adapters import test_twilio_sms
+from tests.adapters.twilio_scenes import FROM, TO, Scenes, TwilioContract
 
 SUCCESSFUL = DeliveryStatus.SUCCESSFUL
 THROTTLED = DeliveryStatus.THROTTLED
 PERMANENT = DeliveryStatus.PERMANENT_FAILURE
 UNKNOWN = DeliveryStatus.UNKNOWN_FAILURE
-
-TO = "+14255550199"
-FROM = "+14255550100"
 
 
 def voice(url, **settings):
@@ -47,38 +42,8 @@ def delivery(message=None, *, to=TO, timeout=20.0, age=0.0):
     )
 
 
-def play(scene, **settings):
-    async def go():
-        async with twilio.TwilioDouble() as double:
-            adapter = voice(double.url, **settings)
-            try:
-                return await scene(adapter, double)
-            finally:
-                await adapter.aclose()
-
-    return asyncio.run(go())
-
-
-def called(message=None, *, to=TO, **settings):
-    """The fields of the request that a message makes."""
-
-    async def scene(adapter, double):
-        outcome = await adapter.send(delivery(message, to=to))
-        assert outcome.status is SUCCESSFUL, outcome
-        ((_, _, fields),) = double.requests
-        return fields
-
-    return play(scene, **settings)
-
-
-def outcome_of(said, message=None, **settings):
-    async def scene(adapter, double):
-        double.script.standing = said
-        return await adapter.send(delivery(message)), len(double.requests)
-
-    outcome, requests = play(scene, **settings)
-    assert requests == 1
-    return outcome
+SCENES = Scenes(voice, delivery)
+play, called, outcome_of = SCENES.play, SCENES.sent, SCENES.outcome_of
 
 
 def test_what_is_accepted_has_twilios_sid():
@@ -382,17 +347,6 @@ def test_a_wrong_setting_is_named_at_once(settings, named):
     assert "pa55" not in str(error.value)
 
 
-class TestTwilioVoice(test_twilio_sms.TwilioContract):
-    @contextlib.asynccontextmanager
-    async def peer(self):
-        async with twilio.TwilioDouble() as double:
-            peer = test_twilio_sms.TwilioPeer(double, voice(double.url), delivery)
-            peer.SAID = {
-                **peer.SAID,
-                test_twilio_sms.Answer.GONE: twilio.refusal(21217, "not a valid number"),
-            }
-            try:
-                yield peer
-            finally:
-                peer.go_on.set()
-                await peer.adapter.aclose()
+class TestTwilioVoice(TwilioContract):
+    def peer(self):
+        return SCENES.peer(gone=twilio.refusal(21217, "not a valid number"))
