@@ -9,6 +9,7 @@ import pytest
 from tests.http.api import SMS, address, bearer, losing_the_first_answer, message, signed
 
 INVOCATION = {"amz-sdk-invocation-id": "7f0c5a0e-3b0c-4b1e-9d53-0c1d3d1a3a11"}
+OF_PHP = {"aws-sdk-invocation-id": "9f86d081884c7d659a2feaa0c55ad015"}
 
 
 def with_headers(client, headers):
@@ -22,7 +23,7 @@ def with_headers(client, headers):
     return client
 
 
-@pytest.mark.parametrize("headers", [{"Idempotency-Key": "order 66"}, INVOCATION])
+@pytest.mark.parametrize("headers", [{"Idempotency-Key": "order 66"}, INVOCATION, OF_PHP])
 def test_the_same_again_is_the_first_answer(api, headers):
     first = api.post(message(SMS), headers)
     second = api.post(message(SMS), headers)

@@ -27,6 +27,9 @@ _Wait = Annotated[str, msgspec.Meta(description="RFC 7240: `wait=N` seconds for 
 HEADERS = {"Idempotency-Key": _Key, "Prefer": _Wait}
 """What everything that sends takes."""
 
+_INVOCATION_IDS = ("amz-sdk-invocation-id", "aws-sdk-invocation-id")
+"""Where the AWS SDKs write which call an attempt is of; the second is PHP's and old Android's."""
+
 
 def resources() -> list[Resource]:
     """The resources of this module."""
@@ -148,7 +151,8 @@ def _idempotency_key(request: Request, content: bytes) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None:
         return key
-    invocation = request.headers.get("amz-sdk-invocation-id")
+    given = (request.headers.get(name) for name in _INVOCATION_IDS)
+    invocation = next((one for one in given if one is not None), None)
     if invocation is None:
         return None
     return "sdk:" + hashlib.sha256(f"{invocation}\n".encode() + content).hexdigest()
