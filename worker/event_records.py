@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 import phonenumbers
 
 from adapters import gsm
 from adapters.contract import ChannelType, DeliveryStatus, Fault, Outcome, Receipt
 from adapters.messages import Email, Message, RawEmail, Sms
+from adapters.smtp_bounces import Complaint, Verdict
 from worker import wire
 
 NOBODY = "000000000000"
@@ -76,6 +78,48 @@ def of_receipt(sent: Sent, receipt: Receipt, *, at: int) -> Record:
     if sent.channel == ChannelType.SMS:
         return of_sms(sent, f"_SMS.{result}", word, outcome.message_id, at=at)
     return _of_other(sent, result, word, outcome, at)
+
+
+def of_bounce(sent: Sent, verdict: Verdict, message_id: str | None, *, at: int) -> Record:
+    """What is told of a letter when a report says what became of it, in SES' words for it."""
+    outcome = verdict.outcome
+    if outcome.status is DeliveryStatus.SUCCESSFUL:
+        delivery = {
+            "smtp_response": verdict.diagnostic.removeprefix("smtp; "),
+            **_given(reporting_mta=verdict.reporting_mta),
+            "recipients": [sent.address],
+            "processing_time_millis": max(at - sent.accepted_at, 0),
+        }
+        return _mail(sent, message_id, "_email.delivered", "delivered", {"delivery": delivery}, at)
+    bounce_type, sub_type = _bounce_type(verdict)
+    kind = "hardbounce" if bounce_type == "Permanent" else "softbounce"
+    bounce = {
+        "bounce_type": bounce_type,
+        "bounce_sub_type": sub_type,
+        "bounced_recipients": [
+            {
+                "email_address": sent.address,
+                "action": verdict.action,
+                **_given(status=verdict.status or None),
+                "diagnostic_code": verdict.diagnostic,
+            }
+        ],
+        "feedback_id": _feedback_id(sent, "bounce"),
+        **_given(reporting_mta=verdict.reporting_mta),
+    }
+    return _mail(sent, message_id, f"_email.{kind}", kind, {"bounce": bounce}, at)
+
+
+def of_complaint(sent: Sent, said: Complaint, message_id: str | None, *, at: int) -> Record:
+    """What is told of a letter that its recipient complained of, in SES' words for it."""
+    complaint = {
+        "complained_recipients": [{"email_address": sent.address}],
+        "complaint_feedback_type": said.kind,
+        "feedback_id": _feedback_id(sent, "complaint"),
+        **_given(user_agent=said.user_agent),
+    }
+    inner = {"complaint": complaint}
+    return _mail(sent, message_id, "_email.complaint", "complaint", inner, at)
 
 
 def of_sms(
@@ -184,9 +228,9 @@ def _of_email(sent: Sent, outcome: Outcome, at: int) -> Iterator[Record]:
     }
     if not taken and outcome.fault in {Fault.MESSAGE, Fault.CREDENTIALS}:
         reject = {"reason": outcome.status_message}
-        yield _mail(sent, outcome, "_email.rejected", "rejected", {"reject": reject}, at)
+        yield _mail(sent, outcome.message_id, "_email.rejected", "rejected", {"reject": reject}, at)
         return
-    yield _mail(sent, outcome, "_email.send", "received", {"send": {}}, at)
+    yield _mail(sent, outcome.message_id, "_email.send", "received", {"send": {}}, at)
     if outcome.status is DeliveryStatus.SUCCESSFUL:
         delivery = {
             "smtp_response": outcome.status_message,
@@ -194,7 +238,9 @@ def _of_email(sent: Sent, outcome: Outcome, at: int) -> Iterator[Record]:
             "recipients": [sent.address],
             "processing_time_millis": max(at - sent.accepted_at, 0),
         }
-        yield _mail(sent, outcome, "_email.delivered", "delivered", {"delivery": delivery}, at)
+        yield _mail(
+            sent, outcome.message_id, "_email.delivered", "delivered", {"delivery": delivery}, at
+        )
         return
     hard = outcome.status is DeliveryStatus.OPT_OUT or (
         outcome.status is DeliveryStatus.PERMANENT_FAILURE and outcome.fault is Fault.RECIPIENT
@@ -212,12 +258,37 @@ def _of_email(sent: Sent, outcome: Outcome, at: int) -> Iterator[Record]:
         ],
     }
     kind = "hardbounce" if hard else "softbounce"
-    yield _mail(sent, outcome, f"_email.{kind}", kind, {"bounce": bounce}, at)
+    yield _mail(sent, outcome.message_id, f"_email.{kind}", kind, {"bounce": bounce}, at)
+
+
+def _bounce_type(verdict: Verdict) -> tuple[str, str]:
+    """SES' bounce type and sub-type."""
+    status, fault = verdict.status, verdict.outcome.fault
+    if not status:
+        return "Undetermined", "Undetermined"
+    for subject, sub_type in _TRANSIENT:
+        if subject.fullmatch(status):
+            return "Transient", sub_type
+    if status.startswith("5") and fault is Fault.RECIPIENT:
+        return "Permanent", "General"
+    return "Transient", "General"
+
+
+_TRANSIENT = (
+    (re.compile(r"\d\.2\.2"), "MailboxFull"),
+    (re.compile(r"\d\.(2\.3|3\.4)"), "MessageTooLarge"),
+    (re.compile(r"\d\.[67]\.\d+"), "ContentRejected"),
+)
+
+
+def _feedback_id(sent: Sent, what: str) -> str:
+    """The same each time that it is told."""
+    return str(uuid5(UUID(sent.id), what))
 
 
 def _mail(
     sent: Sent,
-    outcome: Outcome,
+    message_id: str | None,
     event_type: str,
     feedback: str,
     inner: Mapping[str, Any],
@@ -227,7 +298,7 @@ def _mail(
     common = {name.lower(): value for name, value in headers}
     sender = common.get("from") or sent.sender
     mail = {
-        "message_id": outcome.message_id or sent.id,
+        "message_id": message_id or sent.id,
         "message_send_timestamp": sent.accepted_at,
         "from_address": sender,
         "destination": [sent.address],

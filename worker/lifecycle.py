@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from adapters.contract import DeliveryStatus, Outcome
 from worker import store
 
-_WINDOW = 200
+WINDOW = 200
+"""The last messages of a channel, by which dead addresses are believed."""
+
 _SHARE = 0.2
 _AT_LEAST = 10
 
@@ -24,7 +26,7 @@ class Guard:
     ask."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], deque[bool]] = defaultdict(lambda: deque(maxlen=_WINDOW))
+        self._seen: dict[tuple[str, str], deque[bool]] = defaultdict(lambda: deque(maxlen=WINDOW))
         self._lock = threading.Lock()
 
     def believes(self, application_id: str, channel_type: str, *, dead: bool) -> bool:
@@ -33,7 +35,7 @@ class Guard:
             seen = self._seen[application_id, channel_type]
             seen.append(dead)
             count, among = sum(seen), len(seen)
-        if not dead or count <= _AT_LEAST or count <= _SHARE * among:
+        if not dead or not too_many(count, among):
             return dead
         if count == _AT_LEAST + 1 or count % 50 == 0:
             _log.error(
@@ -45,6 +47,11 @@ class Guard:
                 application_id,
             )
         return False
+
+
+def too_many(dead: int, among: int) -> bool:
+    """Whether so many dead addresses among the last messages say more of us than of them."""
+    return dead > _AT_LEAST and dead > _SHARE * among
 
 
 def says_something(outcome: Outcome) -> bool:

@@ -135,5 +135,9 @@ def _stands(message: store.History, now: datetime) -> Iterator[Step]:
         )
         if message.message_id:
             yield Step(what="known to the provider", text=f"as {message.message_id}")
+        if message.complained:
+            yield Step(
+                what="complained of", text="by its recipient, who gets no more on this channel"
+            )
         if message.replayed_as is not None:
             yield Step(what="replayed", text=f"as a message of request {message.replayed_as}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from adapters.contract import ChannelType, DeliveryStatus, Outcome, Receipt
 from adapters.messages import Message
+from adapters.smtp_bounces import Complaint, Verdict
 from worker import event_records, render, store, wire
 from worker.event_records import Record, Sent
 from worker.runtime import Runtime
@@ -91,6 +92,33 @@ def of_receipt(
     return lambda rows: [event for one in rows for event in _of_row(one, settings, records)]
 
 
+def of_bounce(
+    runtime: Runtime, verdict: Verdict, settings: Mapping[str, object]
+) -> store.Tell | None:
+    """What is told of a letter when a report says what became of it; None if nobody is told
+    anything. `settings` are the provider's."""
+    if runtime.sink is None:
+        return None
+    return lambda rows: [
+        event for one in rows for event in _of_row(one, settings, _of_verdict(one, verdict))
+    ]
+
+
+def of_complaint(
+    runtime: Runtime, complaint: Complaint, settings: Mapping[str, object]
+) -> store.Tell | None:
+    """The same of a letter that its recipient complained of."""
+    if runtime.sink is None:
+        return None
+
+    def records(row: store.Settled) -> Records:
+        return lambda sent: [
+            event_records.of_complaint(sent, complaint, row.message_id, at=_now()),
+        ]
+
+    return lambda rows: [event for one in rows for event in _of_row(one, settings, records(one))]
+
+
 Records = Callable[[Sent], list[Record]]
 
 
@@ -102,6 +130,10 @@ def _of_result(row: store.Settled) -> Records:
         message_id=row.message_id,
     )
     return lambda sent: event_records.of_outcome(sent, outcome, at=_now())
+
+
+def _of_verdict(row: store.Settled, verdict: Verdict) -> Records:
+    return lambda sent: [event_records.of_bounce(sent, verdict, row.message_id, at=_now())]
 
 
 def _of_row(

@@ -12,6 +12,7 @@ import click
 _MODULES = {
     "api": "api",
     "app": "applications",
+    "bounce": "bounces",
     "channel": "channels",
     "check": "check",
     "db": "database",

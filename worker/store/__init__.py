@@ -106,7 +106,15 @@ from worker.store.limits import (
     remove_limit,
     set_limit,
 )
-from worker.store.receipts import Handed, Report, find_handed, report
+from worker.store.receipts import (
+    Handed,
+    Report,
+    complain,
+    find_handed,
+    is_news,
+    refused_before,
+    report,
+)
 from worker.store.recent import Recent
 from worker.store.registration import (
     delete_endpoint,
@@ -211,6 +219,7 @@ __all__ = [
     "channel_types",
     "channels",
     "claim",
+    "complain",
     "connect",
     "count_failures",
     "count_present",
@@ -247,6 +256,7 @@ __all__ = [
     "histories",
     "history",
     "is_current",
+    "is_news",
     "iso",
     "kept",
     "limits",
@@ -258,6 +268,7 @@ __all__ = [
     "prune",
     "put_endpoint",
     "put_event_stream",
+    "refused_before",
     "remove_attributes",
     "remove_limit",
     "remove_provider",

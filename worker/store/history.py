@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 
 from worker.store.database import Database
-from worker.store.tables import State, message_attempt, message_result
+from worker.store.tables import Reported, State, message_attempt, message_result
 
 row = message_result.c
 _replay = message_result.alias("replay")
@@ -53,6 +53,7 @@ class History:
     status_message: str | None
     fault: str | None
     message_id: str | None
+    reported: int | None
     attempt: int
     lease_token: int
     due_at: datetime
@@ -63,6 +64,11 @@ class History:
     replay_of: UUID | None
     replayed_as: UUID | None
     attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def complained(self) -> bool:
+        """Whether the recipient complained of it."""
+        return self.reported == Reported.COMPLAINED
 
 
 def history(db: Database, message_id: UUID) -> History | None:

@@ -5,19 +5,20 @@ It only moves forward: after the last word nothing changes, and what is heard tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, false, func, select, update
 
 from worker.store.database import Database
 from worker.store.rows import keep_attempts, row, storable
 from worker.store.settling import Tell, tell_of
-from worker.store.tables import State, message_result
+from worker.store.tables import Reported, State, message_result
 
-_MORE_TO_COME, _LAST_WORD = 1, 2
 _SUCCESSFUL = "SUCCESSFUL"
+_LOOKED_AT = 5_000  # messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,19 @@ class Handed:
     channel_type: str
     address: str = field(repr=False)
     provider: str | None
+    delivery_status: str | None
+    reported: int | None
+
+    @property
+    def complained(self) -> bool:
+        """Whether the recipient complained of it before."""
+        return self.reported == Reported.COMPLAINED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a receipt says of a message; `final` if no more is to come."""
+    """What a receipt says of a message; `final` if no more is to come. `message_id` is the
+    provider's; None if it is of whichever attempt the provider took."""
 
     id: UUID
     delivery_status: str
@@ -48,9 +57,10 @@ class Report:
 def find_handed(db: Database, message_id: UUID) -> Handed | None:
     """The message with our id for it, if there has been an attempt at it."""
     columns = row.id, row.application_id, row.channel_type, row.address, row.provider
+    more = row.delivery_status, row.reported
     with db.reading() as connection:
         found = connection.execute(
-            select(*columns).where(row.id == message_id, row.attempt > 0)
+            select(*columns, *more).where(row.id == message_id, row.attempt > 0)
         ).first()
     return None if found is None else Handed(*found)
 
@@ -88,8 +98,57 @@ def report(db: Database, said: Report, *, tell: Tell | None = None) -> bool:
     return True
 
 
-def _rank(said: Report) -> int:
-    return _LAST_WORD if said.final else _MORE_TO_COME
+def is_news(db: Database, said: Report) -> bool:
+    """Whether `report` would record it as things are."""
+    with db.reading() as connection:
+        before = connection.execute(select(message_result).where(row.id == said.id)).first()
+    return before is not None and _is_news(before, said)
+
+
+def complain(db: Database, message_id: UUID, *, tell: Tell | None = None) -> bool:
+    """Record that the recipient complained of a message, and whether that is news. `tell` says what
+    event streams are told. What became of the message stays; whoever complains of it has it, so
+    that nothing is believed of it afterwards."""
+    with db.engine.begin() as connection:
+        marked = connection.execute(
+            update(message_result)
+            .where(row.id == message_id, func.coalesce(row.reported, 0) < Reported.COMPLAINED)
+            .values(reported=Reported.COMPLAINED)
+        )
+        if not marked.rowcount:
+            return False
+        tell_of(db, connection, [message_id], tell)
+    return True
+
+
+def refused_before(db: Database, handed: Handed, *, most: int) -> Sequence[bool]:
+    """Of each of the last messages on the channel up to this one, in the order of their acceptance
+    and in this application, whether it failed for its recipient's sake. Others' are passed over,
+    but not without end."""
+    columns = row.application_id, row.channel_type, row.delivery_status, row.fault
+    of_this = select(row.request_id).where(row.id == handed.id).scalar_subquery()
+    last = (
+        select(*columns)
+        .where(row.request_id <= of_this)
+        .order_by(row.request_id.desc())
+        .limit(_LOOKED_AT)
+        .subquery()
+    )
+    failed = and_(last.c.delivery_status == "PERMANENT_FAILURE", last.c.fault == "RECIPIENT")
+    statement = (
+        select(func.coalesce(failed, false()))
+        .where(
+            last.c.application_id == handed.application_id,
+            last.c.channel_type == handed.channel_type,
+        )
+        .limit(most)
+    )
+    with db.reading() as connection:
+        return [bool(one) for one in connection.execute(statement).scalars()]
+
+
+def _rank(said: Report) -> Reported:
+    return Reported.LAST_WORD if said.final else Reported.MORE_TO_COME
 
 
 def _is_news(before: Any, said: Report) -> bool:
@@ -99,7 +158,7 @@ def _is_news(before: Any, said: Report) -> bool:
         return False
     if said.delivery_status == _SUCCESSFUL:
         return True
-    if before.message_id is not None:
+    if before.message_id is not None and said.message_id is not None:
         return bool(before.message_id == said.message_id)
     is_only_one = before.state == State.SENDING and before.attempt == 1
     return bool(is_only_one or before.state == State.DONE)

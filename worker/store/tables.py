@@ -46,6 +46,14 @@ class State(enum.StrEnum):
     DONE = "DONE"
 
 
+class Reported(enum.IntEnum):
+    """What was heard of a message since it was handed over. It only ever grows."""
+
+    MORE_TO_COME = 1
+    LAST_WORD = 2
+    COMPLAINED = 3
+
+
 FAILED = "state = 'DONE' AND delivery_status IN ('PERMANENT_FAILURE', 'TIMEOUT', 'UNKNOWN_FAILURE')"
 """What is true of the recipients who should have got a message and did not, or may not have."""
 
@@ -199,7 +207,7 @@ message_result = Table(
     Column("fault", String(11)),
     Column("message_id", Text),
     Column("updated_token", Text),
-    Column("reported", SmallInteger),  # by a receipt: 1 if more is to come, 2 was the last word
+    Column("reported", SmallInteger),  # `Reported`; null until something is heard
     Column("attempt", SmallInteger, nullable=False),
     Column("due_at", Utc, nullable=False),
     Column("ring_at", Utc, nullable=False),
