@@ -16,13 +16,15 @@ from urllib.parse import unquote, urlencode
 from hypothesis import strategies as st
 from starlette.routing import Match
 
-from adapters import http2, mime, mime_raw
+from adapters import http2, mime, mime_raw, smtp_bounces
 from adapters import http2_frames as frames
 from adapters.contract import DeliveryStatus, Forged, Receipt
 from adapters.doubles import twilio
 from adapters.messages import Email, Part
+from adapters.smtp_bounces import Bounce, Complaint, Nothing
 from adapters.twilio_sms import TwilioSms
 from adapters.twilio_voice import TwilioVoice
+from tests.adapters import returned, test_smtp_bounces
 from tests.adapters.test_mime import DATE, build
 from tests.adapters.test_twilio_receipts import SETTINGS, URL
 from tests.http.test_bad_input import MODEL, bodies
@@ -263,6 +265,34 @@ def a_receipt_is_read_and_a_forged_one_refused(given):
             assert others in {None, said}, "it says something else, and passes for Twilio's"
 
 
+# Mail that comes back.
+
+RETURNED = st.tuples(
+    mutated(
+        st.sampled_from(
+            [
+                *(mail for mail, *_ in test_smtp_bounces.FAILURES.values()),
+                *(returned.complaint(), returned.out_of_office(), returned.read_receipt()),
+            ]
+        )
+    ),
+    st.none() | st.just(returned.verp()) | st.text(max_size=80),
+)
+
+
+def mail_that_comes_back_is_read_or_passed_over(given):
+    said = smtp_bounces.read(*given)
+    assert isinstance(said, Bounce | Complaint | Nothing)
+    if isinstance(said, Nothing):
+        assert "@" not in said.why
+        return
+    found = smtp_bounces.verdict(said, returned.TO) if isinstance(said, Bounce) else None
+    if found is not None:
+        assert found.outcome.status in {"PERMANENT_FAILURE", "SUCCESSFUL"}
+        assert len(found.outcome.status_message) < 600
+        assert returned.TO not in found.outcome.status_message
+
+
 # Signatures.
 
 CHANGES = st.tuples(
@@ -428,6 +458,7 @@ TARGETS = {
     "letters": Target(LETTER, a_letter_has_the_headers_that_it_should_and_no_more),
     "raw letters": Target(RAW, a_raw_letter_is_made_ready_or_refused),
     "receipts": Target(posts(), a_receipt_is_read_and_a_forged_one_refused),
+    "bounces": Target(RETURNED, mail_that_comes_back_is_read_or_passed_over),
     "HTTP/2": Target(
         st.tuples(OCTETS, st.integers(0, 200)), whatever_a_provider_writes_every_request_ends
     ),
