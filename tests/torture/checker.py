@@ -74,7 +74,6 @@ class _Run:
         self.peak_rings = ledgers.peak_rings
         self.leaks = ledgers.leaks
         self.by_address = _grouped(ledgers.rows, lambda row: row.address)
-        self.by_request = _grouped(ledgers.rows, lambda row: row.request_id)
         self.attempts = _grouped(ledgers.attempts, lambda one: one.row)
         self.changes = _grouped(
             sorted(ledgers.changes, key=lambda one: one.number), lambda one: one.row

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -99,13 +98,6 @@ def receipts(path: Path) -> list[Receipt]:
     """What the doubles wrote down. A last line that was cut off is not whole and so not read."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [Receipt(**json.loads(line)) for line in lines if line.endswith("\n")]
-
-
-def write_receipts(path: Path, told: Sequence[Receipt]) -> None:
-    """Append receipts to a ledger, one JSON object a line."""
-    with path.open("a") as file:
-        for one in told:
-            file.write(as_line(one))
 
 
 def as_line(one: Receipt) -> str:
