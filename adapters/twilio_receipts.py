@@ -26,18 +26,23 @@ _MOST_FIELDS = 200  # Twilio sends some twenty
 
 _NOBODYS = Verdict(DeliveryStatus.UNKNOWN_FAILURE, Fault.PROVIDER)
 _TOO_LATE = Verdict(DeliveryStatus.TIMEOUT, Fault.PROVIDER)
+_NOT_NOW = Verdict(DeliveryStatus.TEMPORARY_FAILURE, Fault.PROVIDER)
+_OUT_OF_REACH = Verdict(DeliveryStatus.TEMPORARY_FAILURE, Fault.RECIPIENT)
 
 # https://www.twilio.com/docs/api/errors, each with Pinpoint's word for it.
 BY_CODE = {
     21610: (twilio_account.OPTED_OUT, "OPTED_OUT"),
     63014: (twilio_account.OPTED_OUT, "OPTED_OUT"),
+    **dict.fromkeys((30001, 30410, 30500), (_NOT_NOW, "UNKNOWN")),
     30002: (twilio_account.ACCOUNT, "BLOCKED"),
-    30003: (twilio_account.UNREACHABLE, "UNREACHABLE"),
+    30003: (_OUT_OF_REACH, "UNREACHABLE"),
     30004: (twilio_account.UNREACHABLE, "BLOCKED"),
     30005: (twilio_account.DEAD_NUMBER, "INVALID"),
     30006: (twilio_account.DEAD_NUMBER, "CARRIER_UNREACHABLE"),
     30007: (twilio_account.MESSAGE, "CARRIER_BLOCKED"),
     30010: (twilio_account.MESSAGE, "MAX_PRICE_EXCEEDED"),
+    **dict.fromkeys((30011, 30012), (twilio_account.MESSAGE, "INVALID_MESSAGE")),
+    **dict.fromkeys((30022, 30023, 30027), (twilio_account.THROTTLED, "CARRIER_BLOCKED")),
     **dict.fromkeys((30032, 30034, 30035), (twilio_account.ACCOUNT, "BLOCKED")),
     30036: (_TOO_LATE, "TTL_EXPIRED"),
 }
@@ -45,7 +50,11 @@ _DELIVERED = ("delivered", "read", "partially_delivered")
 _NOT_DELIVERED = ("undelivered", "failed", "canceled")
 
 _NO_ANSWER = ("busy", "no-answer")
-_NO_SUCH_NUMBER = ("404", "484", "604")  # SIP
+_BY_SIP = {
+    **dict.fromkeys(("404", "484", "604"), (twilio_account.DEAD_NUMBER, "INVALID")),
+    **dict.fromkeys(("480", "486", "487", "503", "600"), (_OUT_OF_REACH, "UNREACHABLE")),
+    **dict.fromkeys(("403", "603"), (twilio_account.UNREACHABLE, "BLOCKED")),
+}
 
 
 def of_message(fields: Mapping[str, str]) -> Receipt | None:
@@ -70,9 +79,9 @@ def of_call(fields: Mapping[str, str]) -> Receipt | None:
     if status == "completed":
         return _good(status, sid, "DELIVERED")
     if status in _NO_ANSWER:
-        return _bad(status, sid, twilio_account.UNREACHABLE, "UNREACHABLE")
-    if status == "failed" and fields.get("SipResponseCode") in _NO_SUCH_NUMBER:
-        return _bad(status, sid, twilio_account.DEAD_NUMBER, "INVALID")
+        return _bad(status, sid, _OUT_OF_REACH, "UNREACHABLE")
+    if status == "failed" and (known := _BY_SIP.get(fields.get("SipResponseCode", ""))):
+        return _bad(status, sid, *known)
     if status in _NOT_DELIVERED:
         return _bad(status, sid, _NOBODYS, "UNKNOWN")
     return None

@@ -20,6 +20,7 @@ SETTINGS = {
 URL = "https://cb.example/receipts?app=7&message=0f8d"
 SUCCESSFUL, UNKNOWN = DeliveryStatus.SUCCESSFUL, DeliveryStatus.UNKNOWN_FAILURE
 PERMANENT = DeliveryStatus.PERMANENT_FAILURE
+TEMPORARY = DeliveryStatus.TEMPORARY_FAILURE
 
 
 def posted(fields, *, url=URL, token=twilio.AUTH_TOKEN):
@@ -53,13 +54,21 @@ def test_a_text_that_arrives(status, word, final):
 FAILURES = [
     ("21610", DeliveryStatus.OPT_OUT, Fault.RECIPIENT, False, "OPTED_OUT"),
     ("63014", DeliveryStatus.OPT_OUT, Fault.RECIPIENT, False, "OPTED_OUT"),
+    ("30001", TEMPORARY, Fault.PROVIDER, False, "UNKNOWN"),
     ("30002", PERMANENT, Fault.CREDENTIALS, False, "BLOCKED"),
-    ("30003", PERMANENT, Fault.RECIPIENT, False, "UNREACHABLE"),
+    ("30003", TEMPORARY, Fault.RECIPIENT, False, "UNREACHABLE"),
     ("30004", PERMANENT, Fault.RECIPIENT, False, "BLOCKED"),
     ("30005", PERMANENT, Fault.RECIPIENT, True, "INVALID"),
     ("30006", PERMANENT, Fault.RECIPIENT, True, "CARRIER_UNREACHABLE"),
     ("30007", PERMANENT, Fault.MESSAGE, False, "CARRIER_BLOCKED"),
     ("30010", PERMANENT, Fault.MESSAGE, False, "MAX_PRICE_EXCEEDED"),
+    ("30011", PERMANENT, Fault.MESSAGE, False, "INVALID_MESSAGE"),
+    ("30012", PERMANENT, Fault.MESSAGE, False, "INVALID_MESSAGE"),
+    ("30022", DeliveryStatus.THROTTLED, Fault.PROVIDER, False, "CARRIER_BLOCKED"),
+    ("30023", DeliveryStatus.THROTTLED, Fault.PROVIDER, False, "CARRIER_BLOCKED"),
+    ("30027", DeliveryStatus.THROTTLED, Fault.PROVIDER, False, "CARRIER_BLOCKED"),
+    ("30410", TEMPORARY, Fault.PROVIDER, False, "UNKNOWN"),
+    ("30500", TEMPORARY, Fault.PROVIDER, False, "UNKNOWN"),
     ("30032", PERMANENT, Fault.CREDENTIALS, False, "BLOCKED"),
     ("30034", PERMANENT, Fault.CREDENTIALS, False, "BLOCKED"),
     ("30035", PERMANENT, Fault.CREDENTIALS, False, "BLOCKED"),
@@ -99,14 +108,21 @@ def test_while_a_call_goes_on_nothing_is_said(status):
     ("fields", "expected", "dead", "word"),
     [
         ({"CallStatus": "completed"}, SUCCESSFUL, False, "DELIVERED"),
-        ({"CallStatus": "busy"}, PERMANENT, False, "UNREACHABLE"),
-        ({"CallStatus": "no-answer"}, PERMANENT, False, "UNREACHABLE"),
+        ({"CallStatus": "busy"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "no-answer"}, TEMPORARY, False, "UNREACHABLE"),
         ({"CallStatus": "canceled"}, UNKNOWN, False, "UNKNOWN"),
         ({"CallStatus": "failed"}, UNKNOWN, False, "UNKNOWN"),
         ({"CallStatus": "failed", "SipResponseCode": "404"}, PERMANENT, True, "INVALID"),
         ({"CallStatus": "failed", "SipResponseCode": "484"}, PERMANENT, True, "INVALID"),
         ({"CallStatus": "failed", "SipResponseCode": "604"}, PERMANENT, True, "INVALID"),
-        ({"CallStatus": "failed", "SipResponseCode": "487"}, UNKNOWN, False, "UNKNOWN"),
+        ({"CallStatus": "failed", "SipResponseCode": "480"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "failed", "SipResponseCode": "486"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "failed", "SipResponseCode": "487"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "failed", "SipResponseCode": "503"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "failed", "SipResponseCode": "600"}, TEMPORARY, False, "UNREACHABLE"),
+        ({"CallStatus": "failed", "SipResponseCode": "403"}, PERMANENT, False, "BLOCKED"),
+        ({"CallStatus": "failed", "SipResponseCode": "603"}, PERMANENT, False, "BLOCKED"),
+        ({"CallStatus": "failed", "SipResponseCode": "500"}, UNKNOWN, False, "UNKNOWN"),
     ],
 )
 def test_how_a_call_ended(fields, expected, dead, word):

@@ -135,7 +135,7 @@ def test_a_call_that_nobody_takes(shop):
     assert sent.hears("ringing") == 204
     assert sent.row.delivery_status == "SUCCESSFUL"
     assert sent.hears("no-answer") == 204
-    assert sent.status == ("PERMANENT_FAILURE", "no-answer")
+    assert sent.status == ("TEMPORARY_FAILURE", "no-answer")
 
 
 def test_what_is_forged_and_what_is_unknown_are_refused_alike(shop, caplog):
@@ -203,7 +203,7 @@ def test_the_same_receipt_many_times_at_once_is_one(shop):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: shop.post(sent.id, fields).status, range(24)))
     assert answers == [204] * 24
-    assert sent.status == ("PERMANENT_FAILURE", "undelivered (Twilio 30003)")
+    assert sent.status == ("TEMPORARY_FAILURE", "undelivered (Twilio 30003)")
 
 
 def test_channels_without_receipts_and_without_callbacks_have_none(shop):
