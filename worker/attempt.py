@@ -251,7 +251,7 @@ async def _render(runtime: Runtime, claimed: store.Claimed) -> tuple[Message, st
     if request is None:
         request = await runtime.requests.put(claimed.request_id)
     if request is None:
-        raise render.Unrenderable(500, "The request is not stored any more")
+        raise render.Unrenderable(500, "The request is not stored any more, or cannot be read")
     recipient = wire.decode(
         (claimed.configuration or "{}").encode(), wire.EndpointSendConfiguration
     )

@@ -136,11 +136,15 @@ class Runtime:
 
     def _requests(self, ids: Sequence[UUID]) -> Sequence[render.Content | None]:
         """The requests, decoded once and kept for their other recipients; None for one that is not
-        there, so that it is no other message's trouble."""
+        there or cannot be read, so that it is no other message's trouble."""
         missing = [one for one in dict.fromkeys(ids) if one not in self._decoded]
         if missing:
             for request_id, body in store.bodies(self.db, missing).items():
-                decoded = wire.decode(body.encode(), render.Content)
+                try:
+                    decoded = wire.decode(body.encode(), render.Content)
+                except wire.BadRequest:  # whose text may quote it
+                    _log.error("Request %s cannot be read", request_id)
+                    continue
                 self._decoded[request_id] = len(body), decoded
                 self._decoded_size += len(body)
         found = [self.known(one) for one in ids]

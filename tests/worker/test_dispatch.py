@@ -7,6 +7,7 @@ import threading
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from adapters.contract import (
     Fault,
@@ -327,6 +328,22 @@ def test_content_that_cannot_be_rendered_fails_its_recipient_alone(backend):
     result = backend.results(request_id)["+14255550100"]
     assert ended(result) == ("DONE", "PERMANENT_FAILURE", 1)
     assert backend.adapter.sent == []
+
+
+def test_a_request_that_cannot_be_read_is_no_other_messages_trouble(backend, caplog):
+    """Such as one that a newer version has stored."""
+    broken, well = backend.accept("a"), backend.accept("b")
+    request = tables.message_request
+    with backend.runtime.db.engine.begin() as connection:
+        connection.execute(
+            update(request)
+            .where(request.c.request_id == broken)
+            .values(body='{"MessageConfiguration": []}')
+        )
+    backend.work()
+    assert ended(backend.results(well)["b"]) == ("DONE", "SUCCESSFUL", 1)
+    assert ended(backend.results(broken)["a"]) == ("DONE", "PERMANENT_FAILURE", 1)
+    assert f"Request {broken} cannot be read" in caplog.text
 
 
 def test_a_channel_taken_away_after_acceptance_answers_as_pinpoint_does(backend):
