@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
 import logging
 import time
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,8 @@ _FRESH = 3.0  # seconds for which what was read is not read again
 _EXPIRY_NEAR = timedelta(days=30)
 
 Receiver = Callable[[Mapping[str, Any], str, Mapping[str, str], bytes], Receipt | None]
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 _log = logging.getLogger(__name__)
 
@@ -137,11 +141,38 @@ def build(name: str, settings: Mapping[str, Any]) -> Adapter:
         raise ValueError(
             f"There is no adapter {name!r}; there are: {', '.join(sorted(adapters()))}"
         )
+    factory: Callable[..., Adapter] = next(iter(points)).load()
     try:
-        adapter: Adapter = next(iter(points)).load()(**settings)
+        return factory(**settings)
     except TypeError as error:
-        raise ValueError(f"Adapter {name!r}: {error}") from None
-    return adapter
+        complaint = _complaint(factory, settings) or error
+        raise ValueError(f"Adapter {name!r}: {complaint}") from None
+
+
+def _complaint(factory: Callable[..., Adapter], settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with settings that an adapter does not take, in words for who made them; None
+    if that cannot be seen from what it takes."""
+    try:
+        takes = inspect.signature(factory, eval_str=True).parameters
+    except NameError:  # an annotation of a third party's that is for type checkers alone
+        return None
+    if any(one.kind is one.VAR_KEYWORD for one in takes.values()):
+        return None
+    if unknown := sorted(settings.keys() - takes.keys()):
+        return f"it has no setting {', '.join(unknown)}"
+    missing = [
+        name
+        for name, one in takes.items()
+        if one.default is one.empty and one.kind is one.KEYWORD_ONLY and name not in settings
+    ]
+    if missing:
+        return f"it needs {', '.join(missing)}"
+    for name, value in settings.items():
+        kinds = set(typing.get_args(takes[name].annotation)) or {takes[name].annotation}
+        words = {kind: _WORDS[kind] for kind in kinds if kind in _WORDS}
+        if words and value is not None and not isinstance(value, tuple(words)):
+            return f"{name} must be {' or '.join(words.values())}"
+    return None
 
 
 @functools.cache

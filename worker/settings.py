@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
+from kombu.transport import TRANSPORT_ALIASES
 
 from worker import sentinels, sinks, vault
 
@@ -180,8 +181,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _check_broker(url: str) -> None:
-    if "://" not in url:
-        raise ValueError("broker_url must be a URL such as redis://HOST:6379/0")
+    transport = url.partition("://")[0].partition("+")[0]
+    known = transport in TRANSPORT_ALIASES or ":" in transport  # MODULE:CLASS
+    if "://" not in url or not known:
+        raise ValueError("broker_url must be a URL that Celery takes, as redis://HOST:6379/0")
     if url.startswith(f"{sentinels.SCHEME}:"):
         try:
             sentinels.parse(url)

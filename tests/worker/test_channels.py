@@ -60,7 +60,9 @@ def test_an_unknown_application_has_no_channels(db):
     ("name", "options", "says"),
     [
         ("pigeon", {}, "There is no adapter 'pigeon'; there are: adm, apns,"),
-        ("smtp", {"hots": "h"}, "Adapter 'smtp': .*hots"),
+        ("smtp", {"hots": "h"}, "Adapter 'smtp': it has no setting hots$"),
+        ("smtp", {"port": 25}, "Adapter 'smtp': it needs host$"),
+        ("smtp", {"host": "h", "port": "abc"}, "Adapter 'smtp': port must be a whole number$"),
         ("smtp", {"host": "h", "port": 0}, "port must be"),
     ],
 )

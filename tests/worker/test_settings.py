@@ -43,6 +43,7 @@ def test_every_kind_of_value_is_read():
         ("SENDPOINT_CONCURRENCY", "0", "SENDPOINT_CONCURRENCY must be at least 1"),
         ("SENDPOINT_WAIT", "s3cret", "SENDPOINT_WAIT must be a number"),
         ("SENDPOINT_BROKER_URL", "s3cret", "SENDPOINT_BROKER_URL must be a URL"),
+        ("SENDPOINT_BROKER_URL", "s3cret://h", "SENDPOINT_BROKER_URL must be a URL"),
         ("SENDPOINT_LOG_LEVEL", "s3cret", "SENDPOINT_LOG_LEVEL must be DEBUG, INFO"),
         ("SENDPOINT_ALLOW_FROM", "everyone", "SENDPOINT_ALLOW_FROM .*everyone"),
     ],
