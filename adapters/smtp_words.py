@@ -18,7 +18,7 @@ ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})")
 
 _CODES = "42[12]|45[0-9]|50[0-4]|521|53[0-8]|55[0-9]"
 _REPLY = _re(rf"(?<![\w.-])({_CODES})[ -]+[(#]{{0,2}}(?:([45]\.\d{{1,3}}\.\d{{1,3}})\b\)?)?")
-_BARE = _re(r"(?<![\w.])[(#\[]{0,2}([45]\.[0-7]\.\d{1,2})(?![\w-]|\.\d)")
+_BARE = _re(r"(?<![\w.])[(#\[]{0,2}([45]\.[0-7]\.\d{1,2})(?![\w-]|\.\d)[)\]]?")
 _REASON = 600  # characters behind a code
 _OPENING = 2_000  # characters in which it is said what this is about
 
@@ -76,7 +76,9 @@ def reply(text: str, status: str = "") -> Reply | None:
         code, enhanced, rest = found[1], found[2] or "", text[found.end() :]
     elif found := _BARE.search(text):
         code = "550" if found[1].startswith("5") else "450"
-        enhanced, rest = found[1], text[found.end() :]
+        # It stands at the end of what it is for.
+        line = text[: found.start()].rpartition("\n")[2][-_REASON:]
+        enhanced, rest = found[1], f"{line} {text[found.end() :]}"
     else:
         return None
     # The lines of a long reply begin with its codes again.

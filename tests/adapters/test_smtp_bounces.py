@@ -68,7 +68,7 @@ FAILURES = {
         *(550, "4.4.7", "RECIPIENT", False, "expired"),
     ),
     "Gmail": (returned.gmail(), 550, "5.1.1", "RECIPIENT", True, "does not exist. Try"),
-    "qmail": (returned.qmail(), 550, "5.1.1", "RECIPIENT", True, ""),
+    "qmail": (returned.qmail(), 550, "5.1.1", "RECIPIENT", True, "5.1.1 Sorry, no mailbox"),
     "qmail, of a reply": (
         returned.qmail(
             reason="192.0.2.25 does not like recipient.\n"
@@ -81,7 +81,7 @@ FAILURES = {
             reason="CNAME lookup failed temporarily. (#4.4.3)\n"
             "I'm not going to try again; this message has been in the queue too long."
         ),
-        *(450, "4.4.3", "PROVIDER", False, ""),
+        *(450, "4.4.3", "PROVIDER", False, "4.4.3 CNAME lookup failed temporarily. I'm not"),
     ),
     "UTF-8": (
         returned.postfix(kind="message/global-delivery-status", returned="message/global-headers"),

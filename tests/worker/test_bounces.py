@@ -85,7 +85,11 @@ TAKEN = ["_email.send", "_email.delivered"]
 def test_a_hard_bounce(backend):
     letter = Letter(backend)
     assert letter.status[0] == "SUCCESSFUL"
+    taken_at = backend.clock()
+    backend.clock.move(3600)
     assert letter.hears(returned.postfix)
+    (attempt,) = store.history(letter.db, letter.id).attempts
+    assert attempt.ended_at == taken_at, "when the relay took it, not when it came back"
     words = "Bounced: 550 5.1.1 <***>: Recipient address rejected: User unknown"
     assert letter.status == ("PERMANENT_FAILURE", 550, words)
     assert letter.endpoint == ("INACTIVE", "NONE")

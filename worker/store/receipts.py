@@ -93,7 +93,7 @@ def report(db: Database, said: Report, *, tell: Tell | None = None) -> bool:
             )
         )
         if before.state == State.DONE:
-            connection.execute(keep_attempts(db), [_replaced(before)])
+            connection.execute(keep_attempts(db, before.updated_at), [_replaced(before)])
         tell_of(db, connection, [said.id], tell)
     return True
 

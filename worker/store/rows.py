@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CTE, literal_column
@@ -32,8 +33,8 @@ def storable(text: str | None) -> str | None:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def keep_attempts(db: Database) -> Any:
-    """Attempts are only added. A record that is written again after a lost reply is the same."""
-    return (
-        database.insert(db, message_attempt).values(ended_at=db.after(0)).on_conflict_do_nothing()
-    )
+def keep_attempts(db: Database, ended_at: datetime | None = None) -> Any:
+    """Attempts are only added. A record that is written again after a lost reply is the same. They
+    ended just now, unless it is said when."""
+    when = db.after(0) if ended_at is None else ended_at
+    return database.insert(db, message_attempt).values(ended_at=when).on_conflict_do_nothing()
