@@ -14,10 +14,10 @@ Out = TypeVar("Out")
 class Batch(Generic[In, Out]):
     """A function over many items, called by many coroutines with one item each.
 
-    `run` gets the items that came in while the last call was under way and up to `gather` seconds
-    after it, at most `limit`, in a thread of `executor`, and returns a result for each, in order.
-    An idle batch is not held back: the first item leaves at the end of the loop's turn, with all
-    others of that turn. What `run` raises reaches every caller of that batch.
+    `run` gets the items that came in while `at_once` calls were under way and up to `gather`
+    seconds after the last of them, at most `limit`, in a thread of `executor`, and returns a result
+    for each, in order. An idle batch is not held back: the first item leaves at the end of the
+    loop's turn, with all others of that turn. What `run` raises reaches every caller of that batch.
     """
 
     def __init__(
@@ -27,28 +27,35 @@ class Batch(Generic[In, Out]):
         *,
         limit: int = 200,
         gather: float = 0.0,
+        at_once: int = 1,
     ) -> None:
         self._run = run
         self._executor = executor
         self._limit = limit
         self._gather = gather
+        self._free = at_once
         self._waiting: list[tuple[In, asyncio.Future[Out]]] = []
-        self._busy = False
+        self._due = False
 
     async def put(self, item: In) -> Out:
         """The result for `item`, once its batch has run."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Out] = loop.create_future()
         self._waiting.append((item, future))
-        if not self._busy:
-            self._busy = True
+        if self._free and not self._due:
+            self._due = True
             loop.call_soon(self._start, loop)
         return await future
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = False
+        self._free -= 1
         batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
         call = loop.run_in_executor(self._executor, self._run, [item for item, _ in batch])
         call.add_done_callback(lambda done: self._finish(loop, batch, done))
+        if self._free and self._waiting:
+            self._due = True
+            loop.call_soon(self._start, loop)
 
     def _finish(
         self,
@@ -65,9 +72,11 @@ class Batch(Generic[In, Out]):
                 future.set_result(results[index])
             else:
                 future.set_exception(error)
-        if not self._waiting:
-            self._busy = False
-        elif self._gather and len(self._waiting) < self._limit:
+        self._free += 1
+        if self._due or not self._waiting:
+            return
+        self._due = True
+        if self._gather and len(self._waiting) < self._limit:
             loop.call_later(self._gather, self._start, loop)
         else:
             self._start(loop)

@@ -8,8 +8,9 @@ import re
 import secrets
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from adapters.contract import DeliveryStatus
@@ -39,6 +40,16 @@ class Accepted:
         return not self.repeated and all(one.state is store.State.DONE for one in self.recipients)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that is to be accepted; what its members mean is said by `accept`."""
+
+    application_id: str
+    request: wire.MessageRequest
+    idempotency_key: str | None = None
+    caller: str = ""
+
+
 def accept(
     runtime: Runtime,
     application_id: str,
@@ -53,15 +64,14 @@ def accept(
     time. Raises `BadRequest` (nothing is stored), `NotFound` for an unknown application, and
     `Conflict` if the key belongs to another request, and `TooManyRequests`.
     """
-    body = wire.check(request)
-    key = _key(runtime, application_id, caller, idempotency_key, body)
+    asked = Asked(application_id, request, idempotency_key, caller)
+    return _alone(runtime, _message(runtime, asked))
 
-    try:
-        admission.take_turn(runtime, application_id, caller, _named(request))
-        directory = lookup.of_message(runtime, application_id, request)
-        return _save(runtime, application_id, request, plan.plan(request, directory), key)
-    except wire.RequestError as refusal:
-        return _as_before(runtime, key, refusal)
+
+def accept_all(runtime: Runtime, asked: Sequence[Asked]) -> list[Accepted | Exception]:
+    """The same for requests that come at the same time, which then share what it costs: what each
+    came to, or what it raises. None is another's trouble."""
+    return _together(runtime, [_message(runtime, one) for one in asked])
 
 
 def accept_users(
@@ -75,13 +85,7 @@ def accept_users(
     """The same for SendUsersMessages: who the users' endpoints are is settled here, once."""
     body = wire.check_users(request)
     key = _key(runtime, application_id, caller, idempotency_key, body)
-
-    try:
-        admission.take_turn(runtime, application_id, caller, len(request.Users))
-        directory = lookup.of_users(runtime, application_id, request)
-        return _save(runtime, application_id, request, plan.plan_users(request, directory), key)
-    except wire.RequestError as refusal:
-        return _as_before(runtime, key, refusal)
+    return _alone(runtime, _way(runtime, application_id, request, _USERS, key, caller))
 
 
 def accept_code(
@@ -100,20 +104,118 @@ def accept_code(
     is not stored. Raises `TooManyRequests` too.
     """
     key = _key(runtime, application_id, caller, idempotency_key, asked)
+    way = _way(runtime, application_id, request, _MESSAGE, key, caller, ttl=validity, code=code)
+    return _alone(runtime, way)
 
+
+# A request's way in is a generator. It asks which of its addresses have opted out; it hands over
+# what is to be stored, and is told what became of it; it hands over its rings; and ends with what
+# it came to. So ways that are gone together ask the database together.
+
+_Way = Generator[Any, Any, Accepted]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a request of this kind is counted, who its recipients may be and who they are."""
+
+    named: Callable[[Any], int]
+    look: Callable[[Runtime, str, Any], tuple[plan.Directory, lookup.Addresses]]
+    plan: Callable[[Any, plan.Directory], list[plan.Recipient]]
+
+
+def _message(runtime: Runtime, asked: Asked) -> _Way:
+    application_id, request, caller = asked.application_id, asked.request, asked.caller
+    body = wire.check(request)
+    key = _key(runtime, application_id, caller, asked.idempotency_key, body)
+    return (yield from _way(runtime, application_id, request, _MESSAGE, key, caller))
+
+
+def _way(
+    runtime: Runtime,
+    application_id: str,
+    request: wire.MessageRequest | wire.SendUsersMessageRequest,
+    kind: _Kind,
+    key: store.Key | None,
+    caller: str,
+    *,
+    ttl: float | None = None,
+    code: store.NewCode | None = None,
+) -> _Way:
     try:
-        admission.take_turn(runtime, application_id, caller, _named(request))
-        directory = lookup.of_message(runtime, application_id, request)
-        recipients = plan.plan(request, directory)
-        sent = code if all(one.settled is None for one in recipients) else None
-        return _save(runtime, application_id, request, recipients, key, ttl=validity, code=sent)
+        admission.take_turn(runtime, application_id, caller, kind.named(request))
+        directory, addresses = kind.look(runtime, application_id, request)
+        found = yield {(application_id, *one) for one in addresses}
+        opt_outs = {one[1:] for one in found if one[0] == application_id}
+        recipients = kind.plan(request, replace(directory, opt_outs=opt_outs))
+        if any(one.settled is not None for one in recipients):
+            code = None
+        draft, full = _draft(runtime, application_id, request, recipients, key, ttl, code)
+        saved = yield draft
     except wire.RequestError as refusal:
         return _as_before(runtime, key, refusal)
+    if isinstance(saved, store.Twin):
+        return _repeated(key, saved)
+    due = [
+        store.Ring(one.id, one.queue, application_id)
+        for one in saved
+        if one.state is store.State.QUEUED
+    ]
+    for queue, number in Counter(one.queue for one in due).items():
+        runtime.backlogs.add(application_id, queue, number)
+    request_id = draft.request.request_id
+    events.accepted(application_id, request_id, len(saved), len(saved) - len(due))
+    yield [one for one in due if one.queue not in full]
+    return Accepted(request_id, recipients=saved)
+
+
+def _alone(runtime: Runtime, way: _Way) -> Accepted:
+    (came_to,) = _together(runtime, [way])
+    if isinstance(came_to, Exception):
+        raise came_to
+    return came_to
+
+
+def _together(runtime: Runtime, ways: Sequence[_Way]) -> list[Accepted | Exception]:
+    """Go all of these ways, and say what each came to."""
+    ended: dict[int, Accepted | Exception] = {}
+
+    def go_on(told: Mapping[int, Any]) -> dict[int, Any]:
+        """Those that go on, with what each asks or hands over next."""
+        asked = {}
+        for number, one in told.items():
+            way = ways[number]
+            try:
+                asked[number] = way.throw(one) if isinstance(one, Exception) else way.send(one)
+            except StopIteration as end:
+                ended[number] = end.value
+            except Exception as error:  # noqa: BLE001 - it is this one's, and none of the others'
+                ended[number] = error
+        return asked
+
+    asked = go_on(dict.fromkeys(range(len(ways))))
+    try:
+        found: Any = store.opt_outs_of_all(runtime.db, set().union(*asked.values()))
+    except store.Unavailable as error:
+        found = error
+    drafts = go_on(dict.fromkeys(asked, found))
+    try:
+        saved = dict(zip(drafts, store.save_all(runtime.db, [*drafts.values()]), strict=True))
+    except store.Unavailable as error:
+        saved = dict.fromkeys(drafts, error)
+    rings = go_on(saved)
+    _ring(runtime, [one for each in rings.values() for one in each])
+    go_on(dict.fromkeys(rings))
+    return [ended[number] for number in range(len(ways))]
 
 
 def _named(request: wire.MessageRequest) -> int:
     """How many recipients a request names."""
     return len(request.Addresses or ()) + len(request.Endpoints or ())
+
+
+_MESSAGE = _Kind(_named, lookup.of_message, plan.plan)
+_USERS = _Kind(lambda request: len(request.Users), lookup.of_users, plan.plan_users)
 
 
 def _key(
@@ -147,16 +249,16 @@ def _repeated(key: store.Key | None, twin: store.Twin) -> Accepted:
     return Accepted(twin.request_id, repeated=True)
 
 
-def _save(
+def _draft(
     runtime: Runtime,
     application_id: str,
     request: wire.MessageRequest | wire.SendUsersMessageRequest,
     recipients: Sequence[plan.Recipient],
     key: store.Key | None,
-    *,
-    ttl: float | None = None,
-    code: store.NewCode | None = None,
-) -> Accepted:
+    ttl: float | None,
+    code: store.NewCode | None,
+) -> tuple[store.Draft, Collection[str]]:
+    """What is to be stored, and the queues that are too full to ring on."""
     open_ = Counter(one.queue for one in recipients if one.settled is None)
     admission.require_room(runtime, application_id, open_)
     full = _full(runtime, open_)
@@ -167,32 +269,20 @@ def _save(
         for position, (id_, one) in enumerate(zip(ids, recipients, strict=True))
     ]
     content = _content(runtime, request, one_time_code=code is not None)
-    saved = store.save(
-        runtime.db,
-        store.Request(
+    draft = store.Draft(
+        request=store.Request(
             request_id=request_id,
             application_id=application_id,
             body=wire.encode(content).decode(),
             trace_id=request.TraceId,
         ),
-        rows,
+        recipients=rows,
         ttl=ttl or runtime.settings.message_ttl,
         key=key,
         code=code,
         once=None if code is not None else _once(runtime, content, recipients, rows),
     )
-    if isinstance(saved, store.Twin):
-        return _repeated(key, saved)
-    due = [
-        store.Ring(one.id, one.queue, application_id)
-        for one in saved
-        if one.state is store.State.QUEUED
-    ]
-    for queue, number in Counter(one.queue for one in due).items():
-        runtime.backlogs.add(application_id, queue, number)
-    events.accepted(application_id, request_id, len(rows), len(rows) - len(due))
-    _ring(runtime, [one for one in due if one.queue not in full])
-    return Accepted(request_id, recipients=saved)
+    return draft, full
 
 
 def _once(

@@ -7,36 +7,33 @@ from collections.abc import Iterable
 from worker import plan, store, wire
 from worker.runtime import Runtime
 
+Addresses = set[tuple[str, str]]
+"""Pairs of channel type and address."""
+
 
 def of_message(
     runtime: Runtime, application_id: str, request: wire.MessageRequest
-) -> plan.Directory:
-    """For SendMessages. `NotFound` for an unknown application."""
+) -> tuple[plan.Directory, Addresses]:
+    """For SendMessages, but for who has opted out; and the addresses to ask that of. `NotFound` for
+    an unknown application."""
     channels = _enabled(runtime, application_id)
     endpoints = store.endpoints(runtime.db, application_id, request.Endpoints or ())
-    addresses = plan.lookups(request) | _addresses(endpoints.values())
-    return plan.Directory(
-        application_id=application_id,
-        endpoints=endpoints,
-        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
-        channels=channels,
+    directory = plan.Directory(
+        application_id=application_id, endpoints=endpoints, channels=channels
     )
+    return directory, plan.lookups(request) | _addresses(endpoints.values())
 
 
 def of_users(
     runtime: Runtime, application_id: str, request: wire.SendUsersMessageRequest
-) -> plan.Directory:
+) -> tuple[plan.Directory, Addresses]:
     """For SendUsersMessages: the users' endpoints too. `NotFound` likewise."""
     channels = _enabled(runtime, application_id)
     users = store.user_endpoints(runtime.db, application_id, request.Users)
-    addresses = _addresses(one for endpoints in users.values() for one in endpoints)
-    return plan.Directory(
-        application_id=application_id,
-        endpoints={},
-        opt_outs=store.opt_outs(runtime.db, application_id, addresses),
-        channels=channels,
-        users=users,
+    directory = plan.Directory(
+        application_id=application_id, endpoints={}, channels=channels, users=users
     )
+    return directory, _addresses(one for endpoints in users.values() for one in endpoints)
 
 
 def of_formers(
@@ -64,5 +61,5 @@ def _enabled(runtime: Runtime, application_id: str) -> frozenset[str]:
     return channels
 
 
-def _addresses(endpoints: Iterable[wire.EndpointResponse]) -> set[tuple[str, str]]:
+def _addresses(endpoints: Iterable[wire.EndpointResponse]) -> Addresses:
     return {(str(one.ChannelType), one.Address) for one in endpoints if one.Address}

@@ -79,8 +79,8 @@ class Directory:
 
     application_id: str
     endpoints: Mapping[str, wire.EndpointResponse]
-    opt_outs: Collection[tuple[str, str]]
     channels: Collection[str]
+    opt_outs: Collection[tuple[str, str]] = frozenset()
     users: Mapping[str, Sequence[wire.EndpointResponse]] = field(default_factory=dict)
 
 

@@ -68,7 +68,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         # One thread for each kind of call: a slow claim must not keep results from being written.
-        self.executor = ThreadPoolExecutor(max_workers=6, thread_name_prefix="sendpoint-db")
+        self.executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="sendpoint-db")
         # Its own: while Redis hangs, nothing else waits for it.
         self._counting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sendpoint-limits")
         self.channels = channels.Channels(self.db, self.settings)

@@ -47,7 +47,7 @@ MUTANTS = (
     Mutant(
         "a database that is gone is answered with 200",
         ("I1",),
-        intake.accept,
+        intake._way,
         "except wire.RequestError as refusal:\n        return _as_before(runtime, key, refusal)",
         "except store.Unavailable:\n        return Accepted(uuid7())",
     ),
@@ -178,14 +178,14 @@ MUTANTS = (
     Mutant(
         "an idempotency key is not kept",
         ("I10",),
-        intake._save,
+        intake._draft,
         "key=key,",
         "key=None,",
     ),
     Mutant(
         "a request is stored before it is looked at",
         ("I11",),
-        intake.accept,
+        intake._message,
         "body = wire.check(request)",
         "body = b''",
     ),
@@ -199,7 +199,7 @@ MUTANTS = (
     Mutant(
         "a row is stored in the first application there is",
         ("I13",),
-        requests._insert_results,
+        requests._values,
         'new["application_id"]',
         "select(func.min(message_request.c.application_id)).scalar_subquery()",
         (("applications", 2),),
@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant(
         "a ring names the recipient",
         ("I15",),
-        intake._save,
+        intake._way,
         "store.Ring(one.id, one.queue, application_id)",
         "store.Ring(one.id, one.queue, one.address)",
     ),

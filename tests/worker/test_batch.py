@@ -1,6 +1,7 @@
 """Concurrent calls become one, each gets its own result, and a failure reaches all of a batch."""
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -78,3 +79,51 @@ def test_a_cancelled_caller_does_not_disturb_the_others(executor):
         return await two
 
     assert asyncio.run(main()) == 2
+
+
+def test_several_calls_may_be_under_way(executor):
+    """What comes during the last of them waits; one that ends makes room for another."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun, calls = asyncio.Queue(), []
+        release = {number: asyncio.Event() for number in (1, 2, 3)}
+
+        def hold(items):
+            calls.append(list(items))
+            loop.call_soon_threadsafe(begun.put_nowait, items)
+            asyncio.run_coroutine_threadsafe(release[items[0]].wait(), loop).result()
+            return items
+
+        batch = Batch(hold, executor, at_once=2)
+        first = asyncio.ensure_future(batch.put(1))
+        assert await begun.get() == [1]
+        second = asyncio.ensure_future(batch.put(2))
+        assert await begun.get() == [2]
+        rest = asyncio.gather(batch.put(3), batch.put(4))
+        await asyncio.sleep(0)
+        release[2].set()
+        assert await second == 2
+        assert await begun.get() == [3, 4]
+        release[3].set()
+        assert await rest == [3, 4]
+        assert not first.done()
+        release[1].set()
+        assert await first == 1
+        return calls
+
+    assert asyncio.run(main()) == [[1], [2], [3, 4]]
+
+
+def test_more_than_the_limit_is_several_calls_at_once(executor):
+    async def main():
+        together = threading.Barrier(2, timeout=10)
+
+        def meet(items):
+            together.wait()
+            return items
+
+        batch = Batch(meet, executor, limit=1, at_once=2)
+        return await asyncio.gather(batch.put(1), batch.put(2))
+
+    assert asyncio.run(main()) == [1, 2]

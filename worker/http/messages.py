@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from worker import intake, store, wire
 from worker.http import answers, body, path
-from worker.http.edge import Edge
+from worker.http.edge import Edge, Posted
 from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
@@ -87,16 +87,16 @@ async def outcomes(edge: Edge, request: Request) -> Response:
 async def accept_and_answer(
     edge: Edge,
     request: Request,
-    accept: Callable[[Runtime, str, bytes, str | None, str], intake.Accepted],
+    accept: Callable[[Edge, Posted], Awaitable[intake.Accepted]],
     tell: Callable[[str, UUID, Sequence[store.Result | store.Recipient]], msgspec.Struct],
 ) -> Response:
-    """The way of everything that sends. `accept` gets the application, the body and the key under
-    which the request is stored at most once; `tell` says what is known of its recipients then."""
+    """The way of everything that sends. `accept` stores what was posted; `tell` says what is known
+    of its recipients then."""
     application_id = path.application_id(request)
     content = await body.read(request)
     key = _idempotency_key(request, content)
     seconds = _seconds(request, edge.runtime.settings.wait)
-    accepted = await edge.run(accept, edge.runtime, application_id, content, key, _caller(request))
+    accepted = await accept(edge, Posted(application_id, content, key, _caller(request)))
     found: Sequence[store.Result | store.Recipient] = accepted.recipients
     if accepted.repeated or (seconds > 0 and not accepted.settled):
         known = edge.runtime.db, application_id, accepted.request_id
@@ -110,18 +110,25 @@ async def accept_and_answer(
     return answers.json(tell(application_id, accepted.request_id, found))
 
 
-def _accept(
-    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
-) -> intake.Accepted:
-    request = wire.decode(content, wire.MessageRequest)
-    return intake.accept(runtime, application_id, request, idempotency_key=key, caller=caller)
+async def _accept(edge: Edge, posted: Posted) -> intake.Accepted:
+    came_to = await edge.accepts.put(posted)
+    if isinstance(came_to, Exception):
+        raise came_to
+    return came_to
 
 
-def _accept_users(
-    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
-) -> intake.Accepted:
-    request = wire.decode(content, wire.SendUsersMessageRequest)
-    return intake.accept_users(runtime, application_id, request, idempotency_key=key, caller=caller)
+async def _accept_users(edge: Edge, posted: Posted) -> intake.Accepted:
+    return await edge.run(_users_accepted, edge.runtime, posted)
+
+
+def _users_accepted(runtime: Runtime, posted: Posted) -> intake.Accepted:
+    return intake.accept_users(
+        runtime,
+        posted.application_id,
+        wire.decode(posted.content, wire.SendUsersMessageRequest),
+        idempotency_key=posted.idempotency_key,
+        caller=posted.caller,
+    )
 
 
 async def _wait(edge: Edge, request: Request, request_id: UUID, seconds: float) -> None:

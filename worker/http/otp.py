@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from worker import intake, otp, wire
 from worker.http import answers, body, messages, path
-from worker.http.edge import Edge
+from worker.http.edge import Edge, Posted
 from worker.http.operations import Operation, Resource, resource
 from worker.runtime import Runtime
 
@@ -49,11 +49,18 @@ async def verify(edge: Edge, request: Request) -> Response:
     return answers.json(await edge.run(_verify, edge.runtime, application_id, content))
 
 
-def _accept(
-    runtime: Runtime, application_id: str, content: bytes, key: str | None, caller: str
-) -> intake.Accepted:
-    request = wire.decode(content, wire.SendOTPMessageRequestParameters)
-    return otp.send(runtime, application_id, request, idempotency_key=key, caller=caller)
+async def _accept(edge: Edge, posted: Posted) -> intake.Accepted:
+    return await edge.run(_sent, edge.runtime, posted)
+
+
+def _sent(runtime: Runtime, posted: Posted) -> intake.Accepted:
+    return otp.send(
+        runtime,
+        posted.application_id,
+        wire.decode(posted.content, wire.SendOTPMessageRequestParameters),
+        idempotency_key=posted.idempotency_key,
+        caller=posted.caller,
+    )
 
 
 def _verify(runtime: Runtime, application_id: str, content: bytes) -> wire.VerificationResponse:

@@ -54,6 +54,7 @@ from worker.store.directory import (
     endpoints,
     move_address,
     opt_outs,
+    opt_outs_of_all,
     put_endpoint,
     retire_address,
 )
@@ -124,6 +125,7 @@ from worker.store.registration import (
     user_endpoints,
 )
 from worker.store.requests import (
+    Draft,
     Recipient,
     Request,
     Result,
@@ -134,6 +136,7 @@ from worker.store.requests import (
     pending,
     results,
     save,
+    save_all,
 )
 from worker.store.schema import downgrade, is_current, undone_by, upgrade
 from worker.store.settling import Settled, Tell, expire, rescue
@@ -164,6 +167,7 @@ __all__ = [
     "Claimed",
     "Count",
     "Database",
+    "Draft",
     "Event",
     "EventStream",
     "Failure",
@@ -264,6 +268,7 @@ __all__ = [
     "move_address",
     "open_code",
     "opt_outs",
+    "opt_outs_of_all",
     "pending",
     "prune",
     "put_endpoint",
@@ -278,6 +283,7 @@ __all__ = [
     "results",
     "retire_address",
     "save",
+    "save_all",
     "save_replay",
     "seal_again",
     "seal_keys_again",

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    FromClause,
     Integer,
     SmallInteger,
     Table,
@@ -287,6 +288,7 @@ _POSTGRESQL_TYPES: Mapping[type, str] = {
     Integer: "integer",
     Float: "double precision",
     Text: "text",
+    postgresql.JSONB: "jsonb",
 }
 
 
@@ -306,6 +308,14 @@ def given(db: Database, parameter: str = "rows", /, **columns: TypeEngine[Any]) 
         sql = f"SELECT {shape} FROM json_each(:{parameter})"  # noqa: S608 - names from this package
     typed = [column(name, kind) for name, kind in columns.items()]
     return text(sql).columns(*typed).cte(f"given_{parameter}")
+
+
+def within(rows: ColumnElement[Any], **columns: TypeEngine[Any]) -> FromClause:
+    """The rows in a column of a table expression of `given`, which has some for each of its own
+    rows, on PostgreSQL: to be joined to it."""
+    typed = [column(name, kind) for name, kind in columns.items()]
+    function = func.jsonb_to_recordset(rows).table_valued(*typed, name="given_within")
+    return function.render_derived(name="given_within", with_types=True).lateral()
 
 
 def among(db: Database, key: ColumnElement[Any]) -> ColumnElement[bool]:

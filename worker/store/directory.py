@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Executable, Row, Text, bindparam, select, update
+from sqlalchemy import Executable, Row, Text, select, update
 
 from worker import addresses as addresses_
 from worker import wire
@@ -101,32 +101,36 @@ def opt_outs(
     db: Database, application_id: str, addresses: Collection[tuple[str, str]]
 ) -> set[tuple[str, str]]:
     """Those of the (channel type, address) pairs that have opted out, however they are written."""
+    found = opt_outs_of_all(db, {(application_id, *pair) for pair in addresses})
+    return {(channel, address) for _, channel, address in found}
+
+
+def opt_outs_of_all(
+    db: Database, addresses: Collection[tuple[str, str, str]]
+) -> set[tuple[str, str, str]]:
+    """The same for addresses of several applications, whose ids come first."""
     if not addresses:
         return set()
-    plain = {pair: (pair[0], addresses_.plain(*pair)) for pair in addresses}
-    rows = [
-        {"channel_type": channel, "address": address} for channel, address in set(plain.values())
-    ]
+    plain = {one: (*one[:2], addresses_.plain(*one[1:])) for one in addresses}
+    asked = database.as_rows([dict(zip(_OPT_OUT, one, strict=True)) for one in set(plain.values())])
     with db.reading() as connection:
-        asked = database.as_rows(rows) | {"of": application_id}
         found = set(map(tuple, connection.execute(db.statement(_opt_outs), asked)))
-    return {pair for pair in plain if plain[pair] in found}
+    return {one for one in plain if plain[one] in found}
+
+
+_OPT_OUT = ("application_id", "channel_type", "address")
 
 
 def _opt_outs(db: Database) -> Executable:
     """Looks up each address. A join or an IN may, on either database, go through all opt-outs of
     the application instead."""
-    asked = database.given(db, channel_type=Text(), address=Text()).c
+    asked = database.given(db, **dict.fromkeys(_OPT_OUT, Text())).c
     known = (
         select(opt_out.c.address)
-        .where(
-            opt_out.c.application_id == bindparam("of", type_=Text()),
-            opt_out.c.channel_type == asked.channel_type,
-            opt_out.c.address == asked.address,
-        )
+        .where(*(opt_out.c[name] == asked[name] for name in _OPT_OUT))
         .scalar_subquery()
     )
-    return select(asked.channel_type, asked.address).where(known.is_not(None))
+    return select(*(asked[name] for name in _OPT_OUT)).where(known.is_not(None))
 
 
 def retire_address(

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     Connection,
     Float,
     Select,
@@ -62,14 +63,36 @@ def asked_for(key: Key, request_id: UUID) -> dict[str, Any]:
 
 def take(db: Database) -> Any:
     """Take a key for a request: says the request's id if it was free."""
-    new = database.insert(db, idempotency).values(
-        application_id=bindparam("of_application_id"),
-        caller=bindparam("of_caller"),
-        key=bindparam("of_key"),
-        request_id=bindparam("of_request"),
-        fingerprint=bindparam("of_fingerprint"),
-        expires_at=db.after(bindparam("of_window", type_=Float())),
+    return _unless_held(
+        db,
+        database.insert(db, idempotency).values(
+            application_id=bindparam("of_application_id"),
+            caller=bindparam("of_caller"),
+            key=bindparam("of_key"),
+            request_id=bindparam("of_request"),
+            fingerprint=bindparam("of_fingerprint"),
+            expires_at=db.after(bindparam("of_window", type_=Float())),
+        ),
     )
+
+
+def take_all(db: Database, requests: CTE) -> Any:
+    """The same for those of the requests that have a key, of which no two may have the same. In
+    order, for the sake of those that do the same at the same time."""
+    new = requests.c
+    names = ("application_id", "caller", "key", "request_id", "fingerprint")
+    return _unless_held(
+        db,
+        database.insert(db, idempotency).from_select(
+            [*names, "expires_at"],
+            select(*(new[name] for name in names), db.after(new.seconds))
+            .where(new.key.is_not(None))
+            .order_by(new.application_id, new.caller, new.key),
+        ),
+    )
+
+
+def _unless_held(db: Database, new: Any) -> Any:
     return new.on_conflict_do_update(
         index_elements=idempotency.primary_key.columns,
         set_={name: new.excluded[name] for name in ("request_id", "fingerprint", "expires_at")},

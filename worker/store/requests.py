@@ -23,13 +23,16 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
+    true,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from worker.store import codes, database, idempotency, recent
 from worker.store.clock import Utc
-from worker.store.database import Database
+from worker.store.database import Database, Unavailable
 from worker.store.idempotency import Key, Twin
 from worker.store.tables import State, message_request, message_result
 
@@ -101,6 +104,28 @@ class Result:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A request that is to be stored; what its members mean is said by `save`."""
+
+    request: Request
+    recipients: Sequence[Recipient]
+    ttl: float
+    key: Key | None = None
+    code: codes.NewCode | None = None
+    once: recent.Recent | None = None
+
+
+def save_all(db: Database, drafts: Sequence[Draft]) -> list[Sequence[Recipient] | Twin | Exception]:
+    """The same as `save` for each, and its result or what it raises; where it can be, in one
+    statement for all."""
+    together = _at_once(db, drafts)
+    stored = _save_together(db, together) if len(together) > 1 else set()
+    return [
+        one.recipients if one.request.request_id in stored else _saved(db, one) for one in drafts
+    ]
+
+
 def save(
     db: Database,
     request: Request,
@@ -153,6 +178,66 @@ def save(
                 ttl=ttl,
             )
     return recipients
+
+
+def _at_once(db: Database, drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """Those that one statement can store: of two with the same key the first, so that it is there
+    when the other looks."""
+    if not database.writes_within(db):
+        return []
+    keyed: dict[tuple[str, str, str], Draft] = {}
+    for one in drafts:
+        if one.key is not None:
+            keyed.setdefault(_name(one.key), one)
+    return [
+        one
+        for one in drafts
+        if one.code is None
+        and one.once is None
+        and len(one.request.body) <= _SHORT
+        and (one.key is None or keyed[_name(one.key)] is one)
+    ]
+
+
+def _save_together(db: Database, drafts: Sequence[Draft]) -> set[UUID]:
+    """Store them, but for those whose key is taken; says the ids of the stored."""
+    given = [
+        {name: getattr(one.request, name) for name in Request.__slots__}
+        | {"ttl": one.ttl, "recipients": one.recipients}
+        | ({} if one.key is None else _given_key(one.key))
+        for one in drafts
+    ]
+    try:
+        with db.alone() as connection:
+            asked = database.as_rows(given, "requests")
+            return set(connection.execute(db.statement(_insert_together), asked).scalars())
+    except Unavailable:
+        raise  # nobody knows whether they are stored
+    except Exception:  # noqa: BLE001 - each is tried again alone, and says what is wrong with it
+        return set()
+
+
+def _saved(db: Database, one: Draft) -> Sequence[Recipient] | Twin | Exception:
+    try:
+        return save(
+            db,
+            one.request,
+            one.recipients,
+            ttl=one.ttl,
+            key=one.key,
+            code=one.code,
+            once=one.once,
+        )
+    except Exception as error:  # noqa: BLE001 - it is for who wants this one to be stored
+        return error
+
+
+def _given_key(key: Key) -> dict[str, Any]:
+    return {name: getattr(key, name) for name in _KEY} | {"seconds": key.window}
+
+
+def _name(key: Key) -> tuple[str, str, str]:
+    return key.application_id, key.caller, key.key
 
 
 def _save_at_once(db: Database, given: Mapping[str, Any], key: Key | None) -> Twin | None:
@@ -244,6 +329,14 @@ _NEW: dict[str, TypeEngine[Any]] = {
     "body": Text(),
     "trace_id": Text(),
 }
+_KEY: dict[str, TypeEngine[Any]] = {
+    "caller": Text(),
+    "key": Text(),
+    "fingerprint": Text(),
+}
+_SHORT = 64 * 1024
+"""Characters of a request that is stored together with others: a long one would cost them more
+than it saves."""
 _NEW_PARAMETERS: Mapping[str, ColumnElement[Any]] = {
     name: bindparam(f"new_{name}", type_=kind) for name, kind in _NEW.items()
 }
@@ -282,6 +375,32 @@ def _insert_with_key(db: Database) -> Executable:
     )
 
 
+def _insert_together(db: Database) -> Executable:
+    """Several requests, of which each has its recipients with it; says which are stored."""
+    kinds = {**_NEW, "ttl": Float(), **_KEY, "seconds": Float(), "recipients": JSONB()}
+    new = database.given(db, "requests", **kinds)
+    taken = idempotency.take_all(db, new).cte("taken")
+    free = or_(new.c.key.is_(None), exists().where(taken.c.request_id == new.c.request_id))
+    stored = (
+        insert(message_request)
+        .from_select(
+            [*_NEW, "created_at"],
+            select(*(new.c[name] for name in _NEW), db.after(0)).where(free),
+        )
+        .returning(message_request.c.request_id)
+        .cte("stored")
+    )
+    recipients = database.within(new.c.recipients, **_COLUMNS, ring_in=Float())
+    values = _values(db, recipients.c, new.c, created_at=db.after(0))
+    results = insert(message_result).from_select(
+        [*values],
+        select(*values.values())
+        .select_from(new.join(recipients, true()))
+        .where(exists().where(stored.c.request_id == new.c.request_id)),
+    )
+    return select(stored.c.request_id).add_cte(results.cte("results"))
+
+
 def _insert_request(db: Database, condition: ColumnElement[bool] | None = None) -> Any:
     new = _NEW_PARAMETERS
     return insert(message_request).from_select(
@@ -290,9 +409,19 @@ def _insert_request(db: Database, condition: ColumnElement[bool] | None = None) 
 
 
 def _insert_results(db: Database, condition: ColumnElement[bool] | None = None) -> Any:
-    now, new = db.after(0), _NEW_PARAMETERS
     given = database.given(db, **_COLUMNS, ring_in=Float()).c
-    values: dict[str, Any] = {name: given[name] for name in _COLUMNS} | {
+    new = {**_NEW_PARAMETERS, "ttl": bindparam("ttl", type_=Float())}
+    accepted_at = func.coalesce(bindparam("accepted_at", type_=Utc()), db.after(0))
+    values = _values(db, given, new, created_at=accepted_at)
+    return insert(message_result).from_select([*values], _selected([*values.values()], condition))
+
+
+def _values(
+    db: Database, given: Any, new: Any, *, created_at: ColumnElement[Any]
+) -> dict[str, Any]:
+    """A row of `message_result`, of a recipient and its request."""
+    now = db.after(0)
+    return {name: given[name] for name in _COLUMNS} | {
         "request_id": new["request_id"],
         "application_id": new["application_id"],
         "state": case((given.delivery_status.is_(None), State.QUEUED), else_=State.DONE),
@@ -300,11 +429,10 @@ def _insert_results(db: Database, condition: ColumnElement[bool] | None = None) 
         "lease_token": literal(0),
         "due_at": now,
         "ring_at": db.after(given.ring_in),
-        "expires_at": db.after(bindparam("ttl", type_=Float())),
-        "created_at": func.coalesce(bindparam("accepted_at", type_=Utc()), now),
+        "expires_at": db.after(new["ttl"]),
+        "created_at": created_at,
         "updated_at": now,
     }
-    return insert(message_result).from_select([*values], _selected([*values.values()], condition))
 
 
 def _selected(values: Sequence[Any], condition: ColumnElement[bool] | None) -> Any:
