@@ -15,7 +15,7 @@ help:
 	@echo "make test          format, lint, types, import rules and all tests"
 	@echo "make torture       break everything on schedule, and count what that did (10 minutes)"
 	@echo "make mutants       take out one guard after the other, and see each noticed (5 minutes)"
-	@echo "make bench         measure whole deliveries, beside what people write instead (10 minutes)"
+	@echo "make bench         measure whole deliveries, beside what people write instead (9 minutes)"
 	@echo "make audit         ask for known holes in all dependencies of the image (needs the network)"
 	@echo "make format        format the code and apply safe fixes"
 	@echo "make requirements  pin deploy/*requirements.txt (UPGRADE=--upgrade for newer versions)"
