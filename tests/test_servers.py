@@ -54,6 +54,7 @@ def test_postgresql_keeps_what_was_committed(postgres_server, postgresql_url, en
 
 
 def test_a_server_that_cannot_start_says_why(redis_server):
+    redis_server.start()  # a test before this one may have left it stopped
     # Another server on the same port; whoever answers there is not it.
     other = dataclasses.replace(redis_server, process=None, answers=lambda server: False)
     with pytest.raises(RuntimeError, match=r"does not start: (.|\n)*in use"):

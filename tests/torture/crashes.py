@@ -62,15 +62,15 @@ def _within(owner: Any, name: str, moment: str, words: str = "") -> Arm:
 
 
 POINTS: dict[str, Arm] = {
-    "intake: before its transaction": _before(store, "save"),
+    "intake: before its transaction": _before(store, "save_all"),
     "intake: request inserted": _within(
-        store, "save", "after_cursor_execute", "INSERT INTO message_request"
+        store, "save_all", "after_cursor_execute", "INSERT INTO message_request"
     ),
     "intake: recipients inserted": _within(
-        store, "save", "after_cursor_execute", "INSERT INTO message_result"
+        store, "save_all", "after_cursor_execute", "INSERT INTO message_result"
     ),
-    "intake: before the commit": _within(store, "save", "commit"),
-    "intake: committed, before the ring": _after(store, "save"),
+    "intake: before the commit": _within(store, "save_all", "commit"),
+    "intake: committed, before the ring": _after(store, "save_all"),
     "intake: one of two rings sent": _after(rings, "_publish"),
     "intake: rung": _after(rings.Rings, "ring"),
     "intake: before the answer": _after(intake, "accept"),

@@ -22,7 +22,7 @@ from worker import store
 
 ALL = bool(os.environ.get("SENDPOINT_CRASH_POINTS"))
 TELLING = {
-    "intake: committed, the answer lost",
+    "intake: the request stored, the answer lost",
     "delivery: recorded, the answer lost",
 }
 """Those that are visited every time."""
