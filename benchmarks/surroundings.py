@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -64,7 +65,7 @@ class Sinks:
         self.settings["EMAIL"]["connections"] = MAIL_CONNECTIONS
         # Everybody's clients, in whatever process and language, are to trust who plays Firebase.
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
-            os.environ[name] = self.settings["APNS"]["ca_file"]
+            os.environ[name] = _trusted(name, Path(self.settings["APNS"]["ca_file"]))
 
     def counts(self) -> Mapping[str, int]:
         """How many messages each channel has taken."""
@@ -85,6 +86,17 @@ class Sinks:
     def _line(self) -> Any:
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline())
+
+
+def _trusted(name: str, ours: Path) -> str:
+    """A file with this authority and those that the environment names already: what is installed
+    on the way comes from elsewhere."""
+    before = os.environ.get(name)
+    if before is None or not Path(before).is_file():
+        return str(ours)
+    both = ours.with_suffix(f".{name}")
+    both.write_text(Path(before).read_text() + ours.read_text())
+    return str(both)
 
 
 @contextlib.contextmanager
