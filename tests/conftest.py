@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import itertools
+import logging
 import os
 
 import hypothesis
@@ -31,6 +32,16 @@ def or_skip(server):
         except servers.Missing as missing:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(str(missing))
         yield started
+
+
+@pytest.fixture(autouse=True)
+def _log_levels_as_before():
+    """A command that runs within a test sets how much the process logs; the next one's own is to be
+    found among its records and not among everybody's."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
