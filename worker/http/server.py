@@ -88,6 +88,7 @@ class _Protocol(H11Protocol):
     """uvicorn's, but an answer is one write, and what is not HTTP is refused in Pinpoint's shape
     too."""
 
+    # uvicorn's own signature, which is narrower than asyncio's.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast("asyncio.Transport", _Gathering(transport)))
 

@@ -302,7 +302,7 @@ def given(db: Database, parameter: str = "rows", /, **columns: TypeEngine[Any]) 
         shape = ", ".join(
             f"{name} {_POSTGRESQL_TYPES[type(kind)]}" for name, kind in columns.items()
         )
-        sql = f"SELECT * FROM jsonb_to_recordset(CAST(:{parameter} AS jsonb)) AS r({shape})"  # noqa: S608
+        sql = f"SELECT * FROM jsonb_to_recordset(CAST(:{parameter} AS jsonb)) AS r({shape})"  # noqa: S608 - as below
     else:
         shape = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in columns)
         sql = f"SELECT {shape} FROM json_each(:{parameter})"  # noqa: S608 - names from this package

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
 from worker.store import codes, database, idempotency, recent
@@ -37,6 +39,8 @@ from worker.store.idempotency import Key, Twin
 from worker.store.tables import State, message_request, message_result
 
 row = message_result.c
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +217,8 @@ def _save_together(db: Database, drafts: Sequence[Draft]) -> set[UUID]:
             return set(connection.execute(db.statement(_insert_together), asked).scalars())
     except Unavailable:
         raise  # nobody knows whether they are stored
-    except Exception:  # noqa: BLE001 - each is tried again alone, and says what is wrong with it
+    except SQLAlchemyError as error:  # each is tried again alone, and says what is wrong with it
+        _log.warning("%d requests are stored one by one: %s", len(drafts), type(error).__name__)
         return set()
 
 
